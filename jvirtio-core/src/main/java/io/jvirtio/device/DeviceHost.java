@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.device;
+
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.GuestMemory;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.queue.QueueCounters;
+import io.jvirtio.queue.QueueLayout;
+import io.jvirtio.spec.DeviceStatus;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.trace.Trace;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.IntFunction;
+
+/**
+ * Everything that all devices share: the device status and its state machine, feature negotiation,
+ * the configuration space, queues, reset, faults.
+ *
+ * <p>A device type is plugged into it; a transport is a thin translator in front of it. All methods
+ * belong to one control thread, the transport's, unless said otherwise. They never touch a running
+ * ring: they post to the queue's owner and wait.
+ *
+ * <pre>
+ *   0 --ACKNOWLEDGE--> --DRIVER--> --FEATURES_OK (features checked)--> --DRIVER_OK--> live
+ *   any --fault--> |DEVICE_NEEDS_RESET       any --write 0--> 0 (reset)
+ * </pre>
+ */
+public final class DeviceHost {
+  private static final Logger LOG = System.getLogger(DeviceHost.class.getName());
+
+  /** How long a queue may take to finish what is in flight before it is given up. */
+  public static final Duration STOP_DEADLINE = Duration.ofSeconds(30);
+
+  private static final FeatureBits RING_FEATURES =
+      FeatureBits.of(
+          ReservedFeatures.VIRTIO_F_INDIRECT_DESC,
+          ReservedFeatures.VIRTIO_F_EVENT_IDX,
+          ReservedFeatures.VIRTIO_F_VERSION_1);
+
+  private final VirtioDevice device;
+  private final HostListener listener;
+  private final FeatureBits offered;
+  private final QueueSlot[] queues;
+  private final AtomicInteger status = new AtomicInteger();
+  private final AtomicLong faults = new AtomicLong();
+  private FeatureBits driverFeatures = FeatureBits.NONE;
+  private GuestMemory memory = GuestMemory.EMPTY;
+  private boolean bigEndian;
+
+  /**
+   * A host, in the state after reset.
+   *
+   * @param device the device type; it belongs to this host from now on
+   * @param listener the transport
+   */
+  public DeviceHost(VirtioDevice device, HostListener listener) {
+    this(device, listener, RING_FEATURES);
+  }
+
+  /**
+   * A host that offers only some of the ring features, such as what a user has switched off.
+   *
+   * @param ringFeatures of the reserved bits that the host implements, those to offer
+   * @throws IllegalArgumentException for a reserved bit that the host does not implement
+   */
+  public DeviceHost(VirtioDevice device, HostListener listener, FeatureBits ringFeatures) {
+    if (!ringFeatures.isSubsetOf(RING_FEATURES)) {
+      throw new IllegalArgumentException("not implemented: " + ringFeatures.minus(RING_FEATURES));
+    }
+    this.device = device;
+    this.listener = listener;
+    this.offered = device.features().or(ringFeatures);
+    this.queues = new QueueSlot[device.queueCount()];
+    for (int i = 0; i < queues.length; i++) {
+      queues[i] = new QueueSlot(this, i, device.queueMaxSize(i));
+    }
+    device.config().onChange(this::configurationChanged);
+  }
+
+  /** The ring features that the host implements, for every device. */
+  public static FeatureBits ringFeatures() {
+    return RING_FEATURES;
+  }
+
+  /** The device type. Any thread. */
+  public VirtioDevice device() {
+    return device;
+  }
+
+  /** The device configuration space. Any thread. */
+  public ConfigSpace config() {
+    return device.config();
+  }
+
+  /** How many queues there are. Any thread. */
+  public int queueCount() {
+    return queues.length;
+  }
+
+  /** What the device offers. Any thread. */
+  public FeatureBits deviceFeatures() {
+    return offered;
+  }
+
+  /** What the driver has accepted so far. */
+  public FeatureBits driverFeatures() {
+    return driverFeatures;
+  }
+
+  /** The device status field. Any thread. */
+  public int status() {
+    return status.get();
+  }
+
+  /** Faults of the peer since the host was made. Any thread. */
+  public long faults() {
+    return faults.get();
+  }
+
+  /**
+   * The driver accepts features (virtio 1.4, Feature Bits). They can only change before FEATURES_OK;
+   * a later write is ignored, because the only way to renegotiate is a reset.
+   */
+  public void writeDriverFeatures(FeatureBits features) {
+    if ((status() & (DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK)) == 0) {
+      driverFeatures = features;
+    }
+  }
+
+  /** The byte order of a legacy session; ignored once VIRTIO_F_VERSION_1 is negotiated. */
+  public void setBigEndian(boolean big) {
+    bigEndian = big;
+  }
+
+  /**
+   * The driver writes the device status (virtio 1.4, Device Status Field). Zero resets. Bits cannot
+   * be cleared otherwise. FEATURES_OK stays clear when the features are not acceptable, and DRIVER_OK
+   * stays clear on the modern interface while FEATURES_OK is.
+   */
+  public void writeStatus(int value) {
+    if (value == 0) {
+      reset();
+      return;
+    }
+    int fresh = value & ~status() & ~DeviceStatus.DEVICE_NEEDS_RESET;
+    if ((fresh & DeviceStatus.FEATURES_OK) != 0) {
+      if (featuresAcceptable()) {
+        negotiated();
+      } else {
+        LOG.log(Level.WARNING, "features {0} of {1} refused", driverFeatures, offered);
+        fresh &= ~DeviceStatus.FEATURES_OK;
+      }
+    }
+    if ((fresh & DeviceStatus.DRIVER_OK) != 0) {
+      int after = status() | fresh;
+      boolean modern = driverFeatures.has(ReservedFeatures.VIRTIO_F_VERSION_1);
+      if ((after & DeviceStatus.FEATURES_OK) == 0) {
+        if (modern || !featuresAcceptable()) {
+          fresh &= ~DeviceStatus.DRIVER_OK;
+        } else {
+          // A legacy driver knows no FEATURES_OK: its features are final now.
+          negotiated();
+        }
+      }
+    }
+    int bits = fresh;
+    status.updateAndGet(old -> old | bits);
+    if ((bits & DeviceStatus.DRIVER_OK) != 0) {
+      for (QueueSlot queue : queues) {
+        queue.startIfReady();
+      }
+    }
+  }
+
+  private boolean featuresAcceptable() {
+    return driverFeatures.isSubsetOf(offered) && device.accepts(driverFeatures);
+  }
+
+  private void negotiated() {
+    device.negotiated(driverFeatures);
+    Trace.negotiation(device.deviceId(), offered, driverFeatures);
+  }
+
+  /** Whether DRIVER_OK is set: queues may run. Any thread. */
+  public boolean isLive() {
+    return (status() & DeviceStatus.DRIVER_OK) != 0;
+  }
+
+  /**
+   * Resets the device (virtio 1.4, Device Reset): waits for what is in flight, forgets the queues and
+   * the features, heals every fault. No ring access and no notification follows. Guest memory stays.
+   */
+  public void reset() {
+    for (QueueSlot queue : queues) {
+      queue.stop();
+      queue.forget();
+    }
+    driverFeatures = FeatureBits.NONE;
+    bigEndian = false;
+    device.reset();
+    status.set(0);
+  }
+
+  /** The largest size of a queue. */
+  public int queueMaxSize(int queue) throws PeerFault {
+    return slot(queue).maxSize();
+  }
+
+  /** The counters of a queue since the last reset of the counters. Read them on its owner. */
+  public QueueCounters counters(int queue) throws PeerFault {
+    return slot(queue).counters();
+  }
+
+  /** Whether a queue runs. */
+  public boolean isRunning(int queue) throws PeerFault {
+    return slot(queue).isRunning();
+  }
+
+  /**
+   * Enables a queue: it starts now, or with DRIVER_OK.
+   *
+   * @param layout where the queue is
+   * @param owner the thread that is to own it
+   * @param polling whether nothing will wake the owner for this queue, so that it must be polled
+   * @throws PeerFault when there is no such queue. A layout that is not allowed breaks the queue
+   *     instead
+   */
+  public void startQueue(int queue, QueueLayout layout, QueueOwner owner, boolean polling)
+      throws PeerFault {
+    slot(queue).enable(layout, owner, polling);
+  }
+
+  /**
+   * Stops a queue: takes no more buffers and waits for those in flight.
+   *
+   * @return the free-running index at which a later session goes on; the layout's start when the
+   *     queue never ran
+   * @throws PeerFault when there is no such queue
+   */
+  public int stopQueue(int queue) throws PeerFault {
+    return slot(queue).stop();
+  }
+
+  /** The device's share of a queue reset: stops it, heals it, and forgets its layout. */
+  public void resetQueue(int queue) throws PeerFault {
+    slot(queue).stop();
+    slot(queue).forget();
+  }
+
+  /**
+   * Replaces guest memory. Running queues finish what is in flight in the old memory, acknowledge,
+   * and go on in the new one; when this returns, nothing refers to the old memory any more.
+   *
+   * @param layouts the layouts of running queues in terms of the new memory, by queue number; null
+   *     breaks the queue
+   */
+  public void setMemory(GuestMemory newMemory, IntFunction<QueueLayout> layouts) {
+    boolean[] running = new boolean[queues.length];
+    for (int i = 0; i < queues.length; i++) {
+      running[i] = queues[i].isRunning();
+      if (running[i]) {
+        queues[i].stop();
+      }
+    }
+    memory = newMemory;
+    for (int i = 0; i < queues.length; i++) {
+      if (running[i]) {
+        queues[i].resume(layouts.apply(i));
+      }
+    }
+  }
+
+  /** The current memory snapshot. */
+  public GuestMemory memory() {
+    return memory;
+  }
+
+  private QueueSlot slot(int queue) throws PeerFault {
+    if (queue < 0 || queue >= queues.length) {
+      throw new PeerFault(FaultReason.QUEUE_INDEX_INVALID, queue);
+    }
+    return queues[queue];
+  }
+
+  boolean bigEndian() {
+    return bigEndian && !driverFeatures.has(ReservedFeatures.VIRTIO_F_VERSION_1);
+  }
+
+  HostListener listener() {
+    return listener;
+  }
+
+  /** The one exit for faults. Any thread. */
+  void queueFaulted(int queue, PeerFault fault, Throwable bug) {
+    faults.incrementAndGet();
+    Trace.fault(device.deviceId(), queue, fault);
+    if (bug != null) {
+      LOG.log(Level.ERROR, "device " + device.deviceId() + " failed on queue " + queue, bug);
+    } else {
+      LOG.log(Level.WARNING, "queue {0} broken: {1}", queue, fault.getMessage());
+    }
+    int before = status.getAndUpdate(old -> old | DeviceStatus.DEVICE_NEEDS_RESET);
+    if ((before & DeviceStatus.DRIVER_OK) != 0) {
+      listener.configurationChanged();
+    }
+  }
+
+  private void configurationChanged() {
+    if (isLive()) {
+      listener.configurationChanged();
+    }
+  }
+}

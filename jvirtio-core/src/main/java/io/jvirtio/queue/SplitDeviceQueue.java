@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.queue;
+
+import static io.jvirtio.spec.SplitRing.AVAIL_ENTRY_SIZE;
+import static io.jvirtio.spec.SplitRing.DESC_SIZE;
+import static io.jvirtio.spec.SplitRing.FLAGS;
+import static io.jvirtio.spec.SplitRing.IDX;
+import static io.jvirtio.spec.SplitRing.RING;
+import static io.jvirtio.spec.SplitRing.USED_ENTRY_SIZE;
+import static io.jvirtio.spec.SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT;
+import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_INDIRECT;
+import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_NEXT;
+import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_WRITE;
+import static io.jvirtio.spec.SplitRing.VIRTQ_USED_F_NO_NOTIFY;
+
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.GuestMemory;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.raw.RawMemory;
+import io.jvirtio.spec.SplitRing;
+import io.jvirtio.trace.Trace;
+import java.lang.invoke.VarHandle;
+
+/**
+ * The device side of a split virtqueue (virtio 1.4, Split Virtqueues).
+ *
+ * <p>The own indexes live in Java fields and are never read back from shared memory; the driver's
+ * index is loaded once a batch. Owner thread only.
+ *
+ * <p>Barrier pairs with the driver: [A] its release store of the available idx with our acquire load
+ * of it; [B] our release store of the used idx with its acquire load; [C] our store of avail_event
+ * (or flags), full fence, load of the available idx, with its store of the available idx, full
+ * fence, load of avail_event; [D] our store of the used idx, full fence, load of used_event, with
+ * its store of used_event, full fence, load of the used idx.
+ */
+public final class SplitDeviceQueue extends DeviceQueue {
+  /**
+   * The longest chain that an indirect table may make on a small queue. The specification's limit is
+   * the queue size, but Linux fills indirect tables up to the device's own limits (such as seg_max)
+   * whatever the queue size is, and QEMU accepts 1024, so 1024 interoperates.
+   */
+  static final int MAX_INDIRECT_CHAIN = 1024;
+
+  /** Where the three parts are in this process. */
+  record Addresses(long desc, long avail, long used) {}
+
+  private final GuestMemory guest;
+  private final long desc;
+  private final long avail;
+  private final long used;
+  private final int mask;
+  private final boolean indirectAllowed;
+  private final boolean eventIdx;
+  private final boolean swap;
+  private final int maxChain;
+  private final boolean[] outstanding;
+
+  /** Free-running: the next entry of the available ring to take. */
+  private int nextAvail;
+
+  /** Free-running: the driver's idx as last loaded. */
+  private int availIdx;
+
+  /** Free-running: where the next used entry goes. */
+  private int nextUsed;
+
+  /** Free-running: the used idx as the driver sees it. */
+  private int publishedUsed;
+
+  private int regionHint;
+
+  SplitDeviceQueue(
+      int index,
+      QueueLayout layout,
+      GuestMemory memory,
+      Addresses addresses,
+      boolean indirectAllowed,
+      boolean eventIdx,
+      boolean bigEndian,
+      QueueCounters counters) {
+    super(index, layout.size(), bigEndian, counters);
+    this.guest = memory;
+    this.desc = addresses.desc();
+    this.avail = addresses.avail();
+    this.used = addresses.used();
+    this.mask = layout.size() - 1;
+    this.indirectAllowed = indirectAllowed;
+    this.eventIdx = eventIdx;
+    this.swap = bigEndian;
+    this.maxChain = Math.max(layout.size(), MAX_INDIRECT_CHAIN);
+    this.outstanding = new boolean[layout.size()];
+    // A queue is stopped only once all its buffers were used, so both rings go on at one index.
+    this.nextAvail = layout.start() & 0xffff;
+    this.availIdx = nextAvail;
+    this.nextUsed = nextAvail;
+    this.publishedUsed = nextAvail;
+  }
+
+  @Override
+  boolean hasNext() throws PeerFault {
+    if (nextAvail != availIdx) {
+      return true;
+    }
+    int idx = order16(RawMemory.getShortAcquire(avail + IDX)); // pair [A]
+    // A driver has at most queue size buffers out; those in flight count as well.
+    int fresh = (idx - nextAvail) & 0xffff;
+    if (fresh + inFlight() > size()) {
+      throw new PeerFault(FaultReason.AVAIL_IDX_JUMP, idx);
+    }
+    availIdx = idx;
+    return fresh != 0;
+  }
+
+  @Override
+  void fill(DescriptorChain chain) throws PeerFault {
+    long entry = avail + RING + (long) AVAIL_ENTRY_SIZE * (nextAvail & mask);
+    int head = order16(RawMemory.getShort(entry));
+    if (head >= size()) {
+      throw new PeerFault(FaultReason.HEAD_OUT_OF_RANGE, head);
+    }
+    if (outstanding[head]) {
+      throw new PeerFault(FaultReason.HEAD_IN_FLIGHT, head);
+    }
+    chain.begin(head);
+    walk(chain, head);
+    chain.end();
+    outstanding[head] = true;
+    nextAvail = (nextAvail + 1) & 0xffff;
+  }
+
+  /** Follows the chain in the descriptor table; each descriptor is read once, as two words. */
+  private void walk(DescriptorChain chain, int head) throws PeerFault {
+    int at = head;
+    for (int steps = 1; ; steps++) {
+      long slot = desc + (long) DESC_SIZE * at;
+      long address = order64(RawMemory.getLong(slot));
+      long word = RawMemory.getLong(slot + 8);
+      int flags = flags(word);
+      if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+        if ((flags & VIRTQ_DESC_F_NEXT) != 0) {
+          throw new PeerFault(FaultReason.INDIRECT_WITH_NEXT, at);
+        }
+        walkIndirect(chain, address, length(word), steps - 1);
+        return;
+      }
+      take(chain, address, length(word), flags);
+      if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
+        return;
+      }
+      at = next(word);
+      if (at >= size()) {
+        throw new PeerFault(FaultReason.NEXT_OUT_OF_RANGE, at);
+      }
+      if (steps >= size()) {
+        throw new PeerFault(FaultReason.CHAIN_TOO_LONG, head);
+      }
+    }
+  }
+
+  private void walkIndirect(DescriptorChain chain, long table, long bytes, int before)
+      throws PeerFault {
+    if (!indirectAllowed) {
+      throw new PeerFault(FaultReason.INDIRECT_NOT_NEGOTIATED, table);
+    }
+    if (bytes == 0 || bytes % DESC_SIZE != 0) {
+      throw new PeerFault(FaultReason.INDIRECT_LENGTH, bytes);
+    }
+    GuestMemory.checkRange(table, bytes);
+    long entries = bytes / DESC_SIZE;
+    int at = 0;
+    for (int steps = before + 1; ; steps++) {
+      // One descriptor at a time: the table may cross a region's edge, and may be longer than a
+      // chain is allowed to be. The table needs no alignment.
+      long slot = guest.contiguous(table + (long) DESC_SIZE * at, DESC_SIZE);
+      long address = order64(RawMemory.getLongUnaligned(slot));
+      long word = RawMemory.getLongUnaligned(slot + 8);
+      int flags = flags(word);
+      if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+        throw new PeerFault(FaultReason.INDIRECT_IN_INDIRECT, at);
+      }
+      take(chain, address, length(word), flags);
+      if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
+        return;
+      }
+      at = next(word);
+      if (at >= entries) {
+        throw new PeerFault(FaultReason.NEXT_OUT_OF_RANGE, at);
+      }
+      if (steps >= maxChain) {
+        throw new PeerFault(FaultReason.CHAIN_TOO_LONG, table);
+      }
+    }
+  }
+
+  private void take(DescriptorChain chain, long address, long bytes, int flags) throws PeerFault {
+    boolean writable = (flags & VIRTQ_DESC_F_WRITE) != 0;
+    if (!writable && chain.hasWritable()) {
+      throw new PeerFault(FaultReason.WRITABLE_BEFORE_READABLE, address);
+    }
+    if (bytes != 0) {
+      regionHint = guest.regionOf(address, regionHint);
+      chain.add(guest, address, bytes, writable, regionHint);
+    }
+  }
+
+  @Override
+  void complete(int head, int written) {
+    if (!outstanding[head]) {
+      throw new IllegalStateException("chain " + head + " pushed more than once");
+    }
+    outstanding[head] = false;
+    long entry = used + RING + (long) USED_ENTRY_SIZE * (nextUsed & mask);
+    RawMemory.putInt(entry, order32(head));
+    RawMemory.putInt(entry + 4, order32(written));
+    nextUsed = (nextUsed + 1) & 0xffff;
+  }
+
+  @Override
+  public boolean hasUnpublished() {
+    return nextUsed != publishedUsed;
+  }
+
+  @Override
+  public boolean publish() {
+    if (nextUsed == publishedUsed || !isOpen()) {
+      return false;
+    }
+    int before = publishedUsed;
+    publishedUsed = nextUsed;
+    RawMemory.putShortRelease(used + IDX, order16(nextUsed)); // pair [B]
+    VarHandle.fullFence(); // pair [D]
+    boolean due;
+    if (eventIdx) {
+      int event = order16(RawMemory.getShort(avail + RING + (long) AVAIL_ENTRY_SIZE * size()));
+      due = SplitRing.needEvent(event, nextUsed, before);
+    } else {
+      int flags = order16(RawMemory.getShort(avail + FLAGS));
+      due = (flags & VIRTQ_AVAIL_F_NO_INTERRUPT) == 0;
+    }
+    if (due) {
+      counters().notificationsSent++;
+    } else {
+      counters().notificationsSuppressed++;
+    }
+    Trace.notification(index(), (nextUsed - before) & 0xffff, due);
+    return due;
+  }
+
+  @Override
+  public boolean enableNotifications() {
+    if (eventIdx) {
+      long availEvent = used + RING + (long) USED_ENTRY_SIZE * size();
+      RawMemory.putShort(availEvent, order16(nextAvail));
+    } else {
+      RawMemory.putShort(used + FLAGS, 0);
+    }
+    VarHandle.fullFence(); // pair [C]
+    return order16(RawMemory.getShortAcquire(avail + IDX)) == nextAvail;
+  }
+
+  @Override
+  public void disableNotifications() {
+    // With event index the flags stay 0 (a MUST) and a stale avail_event already asks for nothing.
+    if (!eventIdx) {
+      RawMemory.putShort(used + FLAGS, order16(VIRTQ_USED_F_NO_NOTIFY));
+    }
+  }
+
+  @Override
+  public int nextIndex() {
+    return nextAvail;
+  }
+
+  // The second word of a descriptor holds len, flags and next; in a big-endian session each of them
+  // is swapped by itself.
+
+  private long length(long word) {
+    int len = (int) word;
+    return Integer.toUnsignedLong(swap ? Integer.reverseBytes(len) : len);
+  }
+
+  private int flags(long word) {
+    return order16((int) (word >>> 32) & 0xffff);
+  }
+
+  private int next(long word) {
+    return order16((int) (word >>> 48));
+  }
+
+  private int order16(int value) {
+    return swap ? Short.reverseBytes((short) value) & 0xffff : value;
+  }
+
+  private int order32(int value) {
+    return swap ? Integer.reverseBytes(value) : value;
+  }
+
+  private long order64(long value) {
+    return swap ? Long.reverseBytes(value) : value;
+  }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.spec;
+
+import java.util.List;
+
+/** Names of feature bits, for people to read. */
+public final class FeatureNames {
+  private FeatureNames() {}
+
+  /**
+   * The specification's name of a feature bit.
+   *
+   * @param deviceId the virtio device id, which decides what bits 0 to 23 and 50 to 127 mean
+   * @param bit 0 to 127
+   * @return the name, or {@code bit N} where the specification (or this table) has none
+   */
+  public static String of(int deviceId, int bit) {
+    String name = ReservedFeatures.nameOf(bit);
+    if (name == null && deviceId == DeviceType.BLOCK.id()) {
+      name = VirtioBlk.featureName(bit);
+    }
+    return name == null ? "bit " + bit : name;
+  }
+
+  /** The names of all bits in a set, in ascending order of the bits. */
+  public static List<String> of(int deviceId, FeatureBits features) {
+    return features.bits().stream().map(bit -> of(deviceId, bit)).toList();
+  }
+}
