@@ -53,6 +53,14 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
     return drained;
   }
 
+  /**
+   * The device leaves buffers for later without looking at them, because it is busy: only its own
+   * completions need to wake the owner. Lasts until the next {@link #pop}.
+   */
+  public final void postpone() {
+    drained = false;
+  }
+
   /** How many chains were popped and not yet pushed. */
   public final int inFlight() {
     return inFlight;
