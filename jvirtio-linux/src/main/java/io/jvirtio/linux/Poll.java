@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.linux;
+
+import io.jvirtio.raw.RawMemory;
+
+/** Waits for one descriptor, a waker and a time, whichever comes first. Any thread. */
+final class Poll {
+  /** Data can be read, or a connection accepted, or the peer has gone. */
+  static final int IN = 1;
+
+  /** There is room to write. */
+  static final int OUT = 4;
+
+  /** For waits without an end. */
+  static final long FOREVER = Long.MAX_VALUE;
+
+  /** How a wait ended. */
+  enum Outcome {
+    READY,
+    WOKEN,
+    TIMED_OUT
+  }
+
+  // Two struct pollfd, then a struct timespec, in the scratch memory of the thread.
+  private static final int REVENTS = 6;
+  private static final int SECOND = 8;
+  private static final int TIMESPEC = 16;
+  private static final long NANOS = 1_000_000_000L;
+
+  private Poll() {}
+
+  /**
+   * Waits.
+   *
+   * @param waker may be null
+   * @param deadline in terms of {@link System#nanoTime}, or {@link #FOREVER}
+   * @throws LinuxException when the descriptor is closed (EBADF), or the kernel lacks memory
+   */
+  static Outcome await(int fd, int events, Waker waker, long deadline) throws LinuxException {
+    long fds = Libc.scratch().address();
+    int count = waker == null ? 1 : 2;
+    while (true) {
+      put(fds, fd, events);
+      if (waker != null) {
+        put(fds + SECOND, waker.value(), IN);
+      }
+      long timeout = 0;
+      if (deadline != FOREVER) {
+        long left = Math.max(0, deadline - System.nanoTime());
+        timeout = fds + TIMESPEC;
+        RawMemory.putLong(timeout, left / NANOS);
+        RawMemory.putLong(timeout + 8, left % NANOS);
+      }
+      long result = Libc.call(SystemCall.PPOLL, fds, count, timeout, 0, 0, 0);
+      if (result == -Errno.EINTR) {
+        continue;
+      }
+      if (LinuxException.check("poll", result) == 0) {
+        return Outcome.TIMED_OUT;
+      }
+      if (waker != null && RawMemory.getShort(fds + SECOND + REVENTS) != 0) {
+        return Outcome.WOKEN;
+      }
+      if ((RawMemory.getShort(fds + REVENTS) & 0x20) != 0) { // POLLNVAL
+        throw new LinuxException("poll", Errno.EBADF);
+      }
+      return Outcome.READY;
+    }
+  }
+
+  private static void put(long pollfd, int fd, int events) {
+    RawMemory.putInt(pollfd, fd);
+    RawMemory.putShort(pollfd + 4, events);
+    RawMemory.putShort(pollfd + REVENTS, 0);
+  }
+}
