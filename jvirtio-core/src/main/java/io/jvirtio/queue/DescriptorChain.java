@@ -30,6 +30,7 @@ public final class DescriptorChain {
   private int readableCount;
   private long readableLength;
   private long writableLength;
+  private boolean writableSeen;
   private Object attachment;
 
   DescriptorChain(boolean bigEndian) {
@@ -118,6 +119,7 @@ public final class DescriptorChain {
     readableCount = 0;
     readableLength = 0;
     writableLength = 0;
+    writableSeen = false;
   }
 
   /** Adds one descriptor's buffer, split where it crosses a region's edge. */
@@ -159,8 +161,13 @@ public final class DescriptorChain {
     count++;
   }
 
+  /** Whether a device-writable descriptor was seen, be it one without bytes. */
   boolean hasWritable() {
-    return count > readableCount;
+    return writableSeen;
+  }
+
+  void markWritable() {
+    writableSeen = true;
   }
 
   void end() {

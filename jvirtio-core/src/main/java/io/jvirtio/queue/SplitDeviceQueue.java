@@ -169,11 +169,10 @@ public final class SplitDeviceQueue extends DeviceQueue {
     long entries = bytes / DESC_SIZE;
     int at = 0;
     for (int steps = before + 1; ; steps++) {
-      // One descriptor at a time: the table may cross a region's edge, and may be longer than a
-      // chain is allowed to be. The table needs no alignment.
-      long slot = guest.contiguous(table + (long) DESC_SIZE * at, DESC_SIZE);
-      long address = order64(RawMemory.getLongUnaligned(slot));
-      long word = RawMemory.getLongUnaligned(slot + 8);
+      // One descriptor at a time: the table may be longer than a chain is allowed to be.
+      long slot = table + (long) DESC_SIZE * at;
+      long address = order64(load(slot));
+      long word = load(slot + 8);
       int flags = flags(word);
       if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
         throw new PeerFault(FaultReason.INDIRECT_IN_INDIRECT, at);
@@ -192,9 +191,26 @@ public final class SplitDeviceQueue extends DeviceQueue {
     }
   }
 
+  /** Loads 64 bits of an indirect table, which needs no alignment and may cross a region's edge. */
+  private long load(long address) throws PeerFault {
+    regionHint = guest.regionOf(address, regionHint);
+    if (guest.remaining(regionHint, address) >= 8) {
+      return RawMemory.getLongUnaligned(guest.hostAddress(regionHint, address));
+    }
+    long value = 0;
+    for (int i = 0; i < 8; i++) {
+      regionHint = guest.regionOf(address + i, regionHint);
+      long at = guest.hostAddress(regionHint, address + i);
+      value |= (long) RawMemory.getByte(at) << (8 * i);
+    }
+    return value;
+  }
+
   private void take(DescriptorChain chain, long address, long bytes, int flags) throws PeerFault {
     boolean writable = (flags & VIRTQ_DESC_F_WRITE) != 0;
-    if (!writable && chain.hasWritable()) {
+    if (writable) {
+      chain.markWritable();
+    } else if (chain.hasWritable()) {
       throw new PeerFault(FaultReason.WRITABLE_BEFORE_READABLE, address);
     }
     if (bytes != 0) {

@@ -18,25 +18,25 @@ import java.util.List;
  * }</pre>
  */
 public final class ChainBuilder {
-  /** Data for it or none; an address or {@link #NOWHERE}, which is then allocated. */
-  private record Element(byte[] data, long address, long length, boolean writable) {
+  /** Data for it or null; an address or null for one that is allocated. */
+  private record Element(byte[] data, Long address, long length, boolean writable) {
     Element part(long from, long to) {
       byte[] bytes = data == null ? null : Arrays.copyOfRange(data, (int) from, (int) to);
-      return new Element(bytes, address == NOWHERE ? NOWHERE : address + from, to - from, writable);
+      return new Element(
+          bytes, address == null ? null : Long.valueOf(address + from), to - from, writable);
     }
   }
 
   /** What the bytes of {@link #writable} hold until the device writes them. */
   public static final int UNWRITTEN = 0xee;
 
-  private static final long NOWHERE = -1;
   private static final int DIRECT_ONLY = Integer.MAX_VALUE;
 
   private final ScriptedDriver driver;
   private final List<Element> elements = new ArrayList<>();
   private int[] indexes = {};
   private int indirectFrom = DIRECT_ONLY;
-  private long tableAddress = NOWHERE;
+  private Long tableAddress;
   private int extraTableFlags;
 
   ChainBuilder(ScriptedDriver driver) {
@@ -45,13 +45,13 @@ public final class ChainBuilder {
 
   /** A device-readable element with these bytes, somewhere in memory. */
   public ChainBuilder readable(byte... bytes) {
-    elements.add(new Element(bytes.clone(), NOWHERE, bytes.length, false));
+    elements.add(new Element(bytes.clone(), null, bytes.length, false));
     return this;
   }
 
   /** A device-writable element of so many bytes, each {@link #UNWRITTEN}, somewhere in memory. */
   public ChainBuilder writable(int length) {
-    elements.add(new Element(null, NOWHERE, length, true));
+    elements.add(new Element(null, null, length, true));
     return this;
   }
 
@@ -95,7 +95,7 @@ public final class ChainBuilder {
 
   private ChainBuilder split(boolean writable, int... offsets) {
     List<Element> whole = elements.stream().filter(e -> e.writable() == writable).toList();
-    if (whole.stream().anyMatch(e -> e.address() != NOWHERE)) {
+    if (whole.stream().anyMatch(e -> e.address() != null)) {
       throw new IllegalStateException("an element at an address cannot be laid out anew");
     }
     int total = Math.toIntExact(whole.stream().mapToLong(Element::length).sum());
@@ -107,7 +107,7 @@ public final class ChainBuilder {
       }
       at += (int) element.length();
     }
-    Element joined = new Element(data, NOWHERE, total, writable);
+    Element joined = new Element(data, null, total, writable);
     List<Element> parts = new ArrayList<>();
     int from = 0;
     for (int offset : offsets) {
@@ -189,9 +189,7 @@ public final class ChainBuilder {
     int entries = elements.size() - from;
     long bytes = (long) SplitRing.DESC_SIZE * entries;
     long address =
-        tableAddress == NOWHERE
-            ? driver.memory().allocate(bytes, SplitRing.DESC_SIZE)
-            : tableAddress;
+        tableAddress == null ? driver.memory().allocate(bytes, SplitRing.DESC_SIZE) : tableAddress;
     // Written by way of a copy, because a table may cross the edge of a region.
     byte[] table = new byte[(int) bytes];
     for (int i = 0; i < entries; i++) {
@@ -215,10 +213,10 @@ public final class ChainBuilder {
   }
 
   private Piece place(Element e, List<Piece> readable, List<Piece> writable) {
-    long address = e.address() == NOWHERE ? driver.memory().allocate(e.length(), 16) : e.address();
+    long address = e.address() == null ? driver.memory().allocate(e.length(), 16) : e.address();
     if (e.data() != null) {
       driver.memory().write(address, e.data());
-    } else if (e.address() == NOWHERE) {
+    } else if (e.address() == null) {
       driver.memory().fill(address, (int) e.length(), UNWRITTEN);
     }
     Piece piece = new Piece(address, e.length());

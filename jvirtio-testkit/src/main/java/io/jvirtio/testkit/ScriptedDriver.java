@@ -99,7 +99,8 @@ public final class ScriptedDriver {
 
   int[] takeFree(int count) {
     if (count > free.cardinality()) {
-      throw new IllegalStateException(count + " descriptors wanted, " + free + " are free");
+      throw new IllegalStateException(
+          count + " descriptors wanted, " + free.cardinality() + " are free");
     }
     return free.stream().limit(count).toArray();
   }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.testkit;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.jvirtio.spec.DeviceStatus;
+import java.nio.ByteOrder;
+import org.junit.jupiter.api.Test;
+
+class DeviceBenchTest {
+  private static final byte[] HELLO = "hello".getBytes();
+
+  @Test
+  void anEchoComesBackInline() {
+    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+      ScriptedDriver driver = bench.driver(0);
+      driver.chain().readable(HELLO).writable(9).submit();
+      bench.run();
+      ScriptedDriver.Used used = driver.poll();
+      assertEquals(5, used.length());
+      assertArrayEquals(HELLO, used.bytes());
+      assertEquals(ChainBuilder.UNWRITTEN, used.chain().writtenBytes()[5] & 0xff);
+      assertEquals(1, bench.notifications(0));
+      assertNull(driver.poll());
+    }
+  }
+
+  @Test
+  void anEchoComesBackFromAThread() {
+    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).threaded().start()) {
+      bench.driver(0).chain().readable(HELLO).writable(5).submit();
+      bench.awaitUsed(0, 1);
+      assertArrayEquals(HELLO, bench.driver(0).poll().bytes());
+    }
+  }
+
+  @Test
+  void aLegacyBigEndianDriverIsServed() {
+    try (DeviceBench bench =
+        DeviceBench.of(ScriptedDevice.echoing()).legacy(ByteOrder.BIG_ENDIAN).start()) {
+      assertEquals(
+          DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER | DeviceStatus.DRIVER_OK,
+          bench.host().status());
+      bench.driver(0).chain().readable(HELLO).writable(5).submit();
+      bench.run();
+      assertArrayEquals(HELLO, bench.driver(0).poll().bytes());
+    }
+  }
+
+  @Test
+  void aDriverBelievesNothingThatIsNotInFlight() {
+    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+      ScriptedDriver driver = bench.driver(0);
+      driver.ring().usedIdx(1);
+      assertThrows(IllegalStateException.class, driver::poll);
+    }
+  }
+}
