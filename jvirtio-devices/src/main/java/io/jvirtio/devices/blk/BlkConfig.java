@@ -46,8 +46,7 @@ final class BlkConfig {
         .withIf(segMax(options) > 0, VirtioBlk.VIRTIO_BLK_F_SEG_MAX)
         .withIf(!writable, VirtioBlk.VIRTIO_BLK_F_RO)
         .withIf(options.queues() > 1, VirtioBlk.VIRTIO_BLK_F_MQ)
-        .withIf(
-            writable && options.discard() && can.discard(), VirtioBlk.VIRTIO_BLK_F_DISCARD)
+        .withIf(writable && options.discard() && can.discard(), VirtioBlk.VIRTIO_BLK_F_DISCARD)
         .withIf(writable && can.writeZeroes(), VirtioBlk.VIRTIO_BLK_F_WRITE_ZEROES)
         .withIf(writable && can.secureErase(), VirtioBlk.VIRTIO_BLK_F_SECURE_ERASE);
   }

@@ -10,8 +10,8 @@ import io.jvirtio.spec.VirtioBlk;
  * @param queues how many request queues, 1 to 1024
  * @param queueSize the largest size of a queue, a power of two up to 32768
  * @param serial what VIRTIO_BLK_T_GET_ID answers: up to 20 printable ASCII characters
- * @param blockSize the logical block size in bytes, a power of two from 512 to 65536; 0 for the back
- *     end's
+ * @param blockSize the logical block size in bytes, a power of two from 512 to 65536; 0 for the
+ *     back end's
  * @param cache the cache mode after reset
  * @param readOnly whether the driver may only read, even where the back end can be written
  * @param discard whether to offer discard, and deallocation by writing zeroes, where the back end

@@ -96,8 +96,8 @@ final class BlkQueue implements QueueHandler {
   }
 
   /**
-   * Guest memory is gone (its file was truncated). The JVM may report that a little after the access,
-   * so any request that the channel does not have may be half done: gives them all back.
+   * Guest memory is gone (its file was truncated). The JVM may report that a little after the
+   * access, so any request that the channel does not have may be half done: gives them all back.
    */
   void memoryVanished() {
     vanished = true;

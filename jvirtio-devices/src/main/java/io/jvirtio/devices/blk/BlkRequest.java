@@ -106,8 +106,7 @@ final class BlkRequest extends BlockRequest {
     } else if (bytes == 0) {
       end(VIRTIO_BLK_S_OK, 0);
     } else {
-      transfer(
-          buffer, HEADER, false, bytes, sector * SECTOR_SIZE, device.writethrough());
+      transfer(buffer, HEADER, false, bytes, sector * SECTOR_SIZE, device.writethrough());
       state = State.CHANNEL;
       queue.channel().write(this);
     }

@@ -7,8 +7,8 @@ import java.io.IOException;
 /**
  * Holds the data of a block device: a range of bytes that can be read and written in sectors.
  *
- * <p>Unless said otherwise the methods may be called on any thread. A back end outlives the device's
- * resets, and every channel is closed before it is.
+ * <p>Unless said otherwise the methods may be called on any thread. A back end outlives the
+ * device's resets, and every channel is closed before it is.
  */
 public interface BlockBackend extends AutoCloseable {
   /** Bytes, a multiple of {@link #logicalBlockSize}. */

@@ -19,8 +19,8 @@ public interface BlockChannel extends AutoCloseable {
   void read(BlockRequest request);
 
   /**
-   * Queues a write of the request's segments; with {@link BlockRequest#stable} it completes once the
-   * data is stable.
+   * Queues a write of the request's segments; with {@link BlockRequest#stable} it completes once
+   * the data is stable.
    */
   void write(BlockRequest request);
 
@@ -31,8 +31,8 @@ public interface BlockChannel extends AutoCloseable {
   void discard(BlockRequest request);
 
   /**
-   * Queues a write of zeroes; with {@link BlockRequest#unmap} the range may be deallocated, provided
-   * that it reads as zeroes.
+   * Queues a write of zeroes; with {@link BlockRequest#unmap} the range may be deallocated,
+   * provided that it reads as zeroes.
    */
   void writeZeroes(BlockRequest request);
 
