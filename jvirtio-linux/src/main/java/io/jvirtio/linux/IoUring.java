@@ -234,6 +234,7 @@ public final class IoUring implements AutoCloseable {
 
   private void prepare(
       int opcode, int file, long offset, long address, int length, int flags, long userData) {
+    checkOpen();
     if (free() <= 0) {
       throw new IllegalStateException("no room for another operation");
     }
@@ -277,6 +278,7 @@ public final class IoUring implements AutoCloseable {
   }
 
   private int enter(int completions) {
+    checkOpen();
     int before = sqSubmitted;
     IoUringRings.putIntRelease(rings.sqTail, sqTail);
     while (sqSubmitted != sqTail || waits(completions)) {
@@ -309,13 +311,22 @@ public final class IoUring implements AutoCloseable {
     return new IllegalStateException("io_uring_enter: " + why);
   }
 
+  // The kernel may leave SQ_TASKRUN behind when the work is done, hence the first condition.
   private boolean needsKernel() {
-    return (IoUringRings.getIntAcquire(rings.sqFlags) & SQ_NEEDS_KERNEL) != 0;
+    return inFlight > 0 && (IoUringRings.getIntAcquire(rings.sqFlags) & SQ_NEEDS_KERNEL) != 0;
   }
 
-  /** Whether {@link #reap} would find something. No system call. */
+  /**
+   * Whether completions are there to be reaped. No system call.
+   *
+   * <p>To be asked before sleeping. Work that the kernel leaves for this thread to run counts only
+   * once it has run; any system call does that, also the one that would put the thread to sleep,
+   * which then ends at once.
+   */
   public boolean hasCompletions() {
-    return IoUringRings.getIntAcquire(rings.cqTail) != cqHead || needsKernel();
+    checkOpen();
+    return IoUringRings.getIntAcquire(rings.cqTail) != cqHead
+        || (IoUringRings.getIntAcquire(rings.sqFlags) & SQ_CQ_OVERFLOW) != 0;
   }
 
   /**
@@ -325,6 +336,7 @@ public final class IoUring implements AutoCloseable {
    * @return how many there were
    */
   public int reap(CompletionHandler handler) {
+    checkOpen();
     int tail = IoUringRings.getIntAcquire(rings.cqTail);
     if (tail == cqHead) {
       if (!needsKernel()) {
@@ -384,7 +396,6 @@ public final class IoUring implements AutoCloseable {
     if (closed) {
       return;
     }
-    closed = true;
     try {
       submit();
       long deadline = System.nanoTime() + CLOSE_DEADLINE.toNanos();
@@ -398,7 +409,15 @@ public final class IoUring implements AutoCloseable {
     } catch (LinuxException e) {
       throw new IllegalStateException(e);
     } finally {
+      closed = true;
       rings.close();
+    }
+  }
+
+  // The rings are unmapped then: to touch them would end the process.
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException("the ring is closed");
     }
   }
 }

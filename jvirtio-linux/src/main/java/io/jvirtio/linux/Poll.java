@@ -39,6 +39,9 @@ final class Poll {
   static Outcome await(int fd, int events, Waker waker, long deadline) throws LinuxException {
     long fds = Libc.scratch().address();
     int count = waker == null ? 1 : 2;
+    if (fd < 0) {
+      throw new LinuxException("poll", Errno.EBADF); // poll itself ignores it
+    }
     while (true) {
       put(fds, fd, events);
       if (waker != null) {
