@@ -167,10 +167,7 @@ class EventLoopTest {
       Counting healthy = new Counting();
       harness.add(healthy);
       LoopHarness.await(others);
-      long polls = harness.call(() -> healthy.polls);
-      while (harness.call(() -> healthy.polls) < polls + 10) {
-        Thread.onSpinWait();
-      }
+      harness.awaitPolls(healthy, 10);
       int expected = mode == LoopMode.POLL ? 1 : 3;
       while (harness.faults.size() < expected) {
         harness.run(() -> {});
@@ -249,10 +246,7 @@ class EventLoopTest {
       Counting healthy = new Counting();
       harness.add(victim);
       harness.add(healthy);
-      harness.run(() -> {});
-      long polls = harness.call(() -> healthy.polls);
-      harness.run(() -> {});
-      assertTrue(harness.call(() -> healthy.polls) > polls);
+      harness.awaitPolls(healthy, 10);
       assertEquals(1, harness.faults.size());
       assertSame(victim, harness.faults.peek().source());
       assertInstanceOf(InternalError.class, harness.faults.peek().thrown());
@@ -288,15 +282,16 @@ class EventLoopTest {
             harness.loop.addSource(first);
             harness.loop.addSource(second);
           });
-      harness.run(() -> {});
+      Counting third = new Counting();
+      harness.add(third);
+      harness.awaitPolls(third, 10);
       assertTrue(removed.get());
       assertEquals(0, late.get());
       assertEquals(1, harness.call(() -> first.polls));
       harness.run(() -> harness.loop.removeSource(second));
       // And it may come back.
       harness.add(first);
-      harness.run(() -> {});
-      assertTrue(harness.call(() -> first.polls) > 1);
+      harness.awaitPolls(first, 1);
     }
   }
 
@@ -305,7 +300,7 @@ class EventLoopTest {
     try (LoopHarness harness = new LoopHarness(LoopMode.EVENT)) {
       List<Counting> sources = IntStream.range(0, 256).mapToObj(i -> new Counting()).toList();
       harness.run(() -> sources.forEach(harness.loop::addSource));
-      harness.run(() -> {});
+      harness.awaitPolls(sources.getLast(), 1);
       harness.run(() -> sources.forEach(s -> assertTrue(s.polls > 0 && s.arms == s.disarms)));
       harness.run(
           () ->

@@ -48,6 +48,14 @@ final class LoopHarness implements AutoCloseable {
     run(() -> loop.addSource(source));
   }
 
+  /** Waits until a source was polled so many times more, in a loop that may sleep in between. */
+  void awaitPolls(Counting source, int more) throws Exception {
+    long target = source.polls + more;
+    while (source.polls < target) {
+      run(() -> {});
+    }
+  }
+
   static void await(CountDownLatch latch) throws InterruptedException {
     assertTrue(latch.await(DEADLINE.toSeconds(), TimeUnit.SECONDS), "nothing came in time");
   }
