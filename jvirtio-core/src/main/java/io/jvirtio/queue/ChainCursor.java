@@ -6,7 +6,8 @@ import io.jvirtio.memory.PeerFault;
 
 /**
  * A position in one part of a chain. Every access is bounded by what the part holds; an access that
- * goes beyond is a {@link PeerFault}, because the driver gave too small a buffer. Owner thread only.
+ * goes beyond is a {@link PeerFault}, because the driver gave too small a buffer. Owner thread
+ * only.
  */
 abstract sealed class ChainCursor permits ChainReader, ChainWriter {
   final DescriptorChain chain;

@@ -31,6 +31,7 @@ public final class DescriptorChain {
   private long readableLength;
   private long writableLength;
   private boolean writableSeen;
+  private boolean inFlight;
   private Object attachment;
 
   DescriptorChain(boolean bigEndian) {
@@ -111,6 +112,15 @@ public final class DescriptorChain {
 
   boolean bigEndian() {
     return bigEndian;
+  }
+
+  /** Whether it was popped and neither pushed nor given up. */
+  boolean isInFlight() {
+    return inFlight;
+  }
+
+  void setInFlight(boolean flying) {
+    inFlight = flying;
   }
 
   void begin(int newHead) {

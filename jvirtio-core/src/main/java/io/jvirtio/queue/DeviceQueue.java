@@ -17,12 +17,15 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
   private final QueueCounters counters;
   private final DescriptorChain[] free;
   private int freeCount;
+
+  /** What the device has in its hands at this moment: lost when the device throws. */
+  private DescriptorChain current;
+
   private int inFlight;
   private boolean open = true;
   private boolean drained = true;
 
-  DeviceQueue(
-      int index, int size, boolean bigEndian, QueueCounters counters) {
+  DeviceQueue(int index, int size, boolean bigEndian, QueueCounters counters) {
     this.index = index;
     this.size = size;
     this.bigEndian = bigEndian;
@@ -74,10 +77,15 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
   /**
    * The next buffer that the driver made available.
    *
+   * <p>When the device throws before it pops again, pushes, or returns, the buffer is given up with
+   * the queue: nothing waits for it to be pushed. So a device throws before it starts work on a
+   * buffer, not afterwards.
+   *
    * @return a validated chain, or null when there is none now (or the queue is closed)
    * @throws PeerFault when the driver broke a rule; the queue is then of no more use
    */
   public final DescriptorChain pop() throws PeerFault {
+    current = null;
     if (!open || !hasNext()) {
       drained = true;
       return null;
@@ -93,14 +101,12 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
         recycle(chain);
       }
     }
+    chain.setInFlight(true);
+    current = chain;
     inFlight++;
     counters.chains++;
     Trace.chain(
-        index,
-        chain.head(),
-        chain.segmentCount(),
-        chain.readableLength(),
-        chain.writableLength());
+        index, chain.head(), chain.segmentCount(), chain.readableLength(), chain.writableLength());
     return chain;
   }
 
@@ -110,8 +116,16 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
    *
    * @param written bytes written from the start of the device-writable part
    * @throws IllegalArgumentException when that is more than the buffer holds: a bug of the device
+   * @throws IllegalStateException when it is not in flight: a bug of the device
    */
   public final void push(DescriptorChain chain, long written) {
+    if (!chain.isInFlight()) {
+      if (open) {
+        throw new IllegalStateException("chain " + chain.head() + " is not in flight");
+      }
+      return; // given up with the queue
+    }
+    current = chain;
     if (written < 0 || written > chain.writableLength()) {
       throw new IllegalArgumentException(
           "written " + written + " of " + chain.writableLength() + " bytes");
@@ -120,22 +134,30 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
       complete(chain.head(), (int) Math.min(written, 0xffff_ffffL));
       counters.used++;
     }
-    inFlight--;
+    settle();
     recycle(chain);
+  }
+
+  private void settle() {
+    current.setInFlight(false);
+    current = null;
+    inFlight--;
   }
 
   private void recycle(DescriptorChain chain) {
     chain.release();
-    // A device that pushes one chain twice is caught here rather than in the driver.
-    if (freeCount == free.length) {
-      throw new IllegalStateException("chain pushed more than once");
-    }
     free[freeCount++] = chain;
   }
 
-  /** No ring access from here on: for reset, stop and faults. Chains in flight can still come back. */
+  /**
+   * No ring access from here on: for reset, stop and faults. Chains in flight can still come back;
+   * the one in whose midst the device threw does not, and is given up.
+   */
   public final void close() {
     open = false;
+    if (current != null) {
+      settle();
+    }
   }
 
   /** Whether the rings may be accessed. */
@@ -155,7 +177,12 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
    *
    * @return whether a used buffer notification is due (Used Buffer Notification Suppression)
    */
-  public abstract boolean publish();
+  public final boolean publish() {
+    current = null; // the device has returned
+    return open && publishUsed();
+  }
+
+  abstract boolean publishUsed();
 
   /** Whether buffers were pushed and not yet published. */
   public abstract boolean hasUnpublished();

@@ -21,8 +21,8 @@ public record QueueLayout(
     int size, long descriptorArea, long driverArea, long deviceArea, int start) {
 
   /**
-   * Makes the device side of the queue, when everything is as the specification demands (virtio 1.4,
-   * Split Virtqueues: sizes and alignments) and inside guest memory.
+   * Makes the device side of the queue, when everything is as the specification demands (virtio
+   * 1.4, Split Virtqueues: sizes and alignments) and inside guest memory.
    *
    * @param index the queue's number
    * @param maxSize the largest queue size that the device offers
@@ -42,8 +42,7 @@ public record QueueLayout(
     if (!SplitRing.isValidQueueSize(size) || size > maxSize) {
       throw new PeerFault(FaultReason.QUEUE_SIZE_INVALID, size);
     }
-    long desc =
-        area(memory, descriptorArea, SplitRing.descSize(size), SplitRing.DESC_ALIGN);
+    long desc = area(memory, descriptorArea, SplitRing.descSize(size), SplitRing.DESC_ALIGN);
     long avail = area(memory, driverArea, SplitRing.availSize(size), SplitRing.AVAIL_ALIGN);
     long used = area(memory, deviceArea, SplitRing.usedSize(size), SplitRing.USED_ALIGN);
     return new SplitDeviceQueue(

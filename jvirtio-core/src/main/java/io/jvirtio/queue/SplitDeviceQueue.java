@@ -27,17 +27,17 @@ import java.lang.invoke.VarHandle;
  * <p>The own indexes live in Java fields and are never read back from shared memory; the driver's
  * index is loaded once a batch. Owner thread only.
  *
- * <p>Barrier pairs with the driver: [A] its release store of the available idx with our acquire load
- * of it; [B] our release store of the used idx with its acquire load; [C] our store of avail_event
- * (or flags), full fence, load of the available idx, with its store of the available idx, full
- * fence, load of avail_event; [D] our store of the used idx, full fence, load of used_event, with
- * its store of used_event, full fence, load of the used idx.
+ * <p>Barrier pairs with the driver: [A] its release store of the available idx with our acquire
+ * load of it; [B] our release store of the used idx with its acquire load; [C] our store of
+ * avail_event (or flags), full fence, load of the available idx, with its store of the available
+ * idx, full fence, load of avail_event; [D] our store of the used idx, full fence, load of
+ * used_event, with its store of used_event, full fence, load of the used idx.
  */
 public final class SplitDeviceQueue extends DeviceQueue {
   /**
-   * The longest chain that an indirect table may make on a small queue. The specification's limit is
-   * the queue size, but Linux fills indirect tables up to the device's own limits (such as seg_max)
-   * whatever the queue size is, and QEMU accepts 1024, so 1024 interoperates.
+   * The longest chain that an indirect table may make on a small queue. The specification's limit
+   * is the queue size, but Linux fills indirect tables up to the device's own limits (such as
+   * seg_max) whatever the queue size is, and QEMU accepts 1024, so 1024 interoperates.
    */
   static final int MAX_INDIRECT_CHAIN = 1024;
 
@@ -221,9 +221,6 @@ public final class SplitDeviceQueue extends DeviceQueue {
 
   @Override
   void complete(int head, int written) {
-    if (!outstanding[head]) {
-      throw new IllegalStateException("chain " + head + " pushed more than once");
-    }
     outstanding[head] = false;
     long entry = used + RING + (long) USED_ENTRY_SIZE * (nextUsed & mask);
     RawMemory.putInt(entry, order32(head));
@@ -237,8 +234,8 @@ public final class SplitDeviceQueue extends DeviceQueue {
   }
 
   @Override
-  public boolean publish() {
-    if (nextUsed == publishedUsed || !isOpen()) {
+  boolean publishUsed() {
+    if (nextUsed == publishedUsed) {
       return false;
     }
     int before = publishedUsed;

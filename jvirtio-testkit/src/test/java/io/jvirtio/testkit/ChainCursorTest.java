@@ -192,31 +192,4 @@ class ChainCursorTest {
       assertNull(bench.brokenReason(0));
     }
   }
-
-  @Test
-  void aDeviceThatPushesWronglyBreaksItselfAlone() {
-    for (int mistake = 0; mistake < 3; mistake++) {
-      int which = mistake;
-      ScriptedDevice device = ScriptedDevice.echoing();
-      device.action =
-          (queue, chain) -> {
-            queue.push(chain, 0);
-            switch (which) {
-              case 0 -> queue.push(chain, 0);
-              case 1 -> queue.push(chain, 1000);
-              default -> queue.push(chain, -1);
-            }
-          };
-      try (DeviceBench bench = DeviceBench.of(device).start()) {
-        bench.driver(0).chain().readable(new byte[5]).writable(4).submit();
-        bench.run();
-        assertEquals(FaultReason.DEVICE_ERROR, bench.brokenReason(0));
-        device.action = ScriptedDevice::echo;
-        bench.restart();
-        bench.driver(0).chain().readable(new byte[5]).writable(4).submit();
-        bench.run();
-        assertEquals(4, bench.driver(0).poll().length());
-      }
-    }
-  }
 }

@@ -44,6 +44,7 @@ final class ScriptedDevice implements VirtioDevice {
   int negotiations;
   int resets;
   int stops;
+  boolean failStart;
 
   /** Set while {@link #held} is to be given back: once nothing is to be consumed any more. */
   boolean releaseWhenPolled;
@@ -116,6 +117,9 @@ final class ScriptedDevice implements VirtioDevice {
 
   @Override
   public QueueHandler startQueue(DeviceQueue queue, QueueOwner owner) {
+    if (failStart) {
+      throw new IllegalStateException("no such luck");
+    }
     started.add(queue);
     return new QueueHandler() {
       @Override
