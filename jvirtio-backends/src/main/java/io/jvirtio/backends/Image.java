@@ -9,12 +9,16 @@ import io.jvirtio.linux.FileType;
 import io.jvirtio.linux.LinuxException;
 import io.jvirtio.linux.OpenFlag;
 import io.jvirtio.linux.RawFile;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** An image that is open, locked and fit to be served, and what the host can do with it. */
 final class Image implements AutoCloseable {
+  private static final Logger LOG = System.getLogger(Image.class.getName());
   private static final int SECTOR = 512;
 
   /** Where the kernel does not tell what O_DIRECT needs: enough for every disk there is. */
@@ -137,7 +141,7 @@ final class Image implements AutoCloseable {
   }
 
   private static String text(LinuxException e) {
-    return Errno.text(e.errno()).toLowerCase(java.util.Locale.ROOT);
+    return Errno.text(e.errno()).toLowerCase(Locale.ROOT);
   }
 
   private void checkSize(Path path) throws ImageException {
@@ -224,8 +228,17 @@ final class Image implements AutoCloseable {
     zeroRangeMissing = true;
   }
 
+  /** Unlocks and closes the image. */
   @Override
   public void close() {
-    file.close();
+    try {
+      // A ring that was closed just now may hold the open file, and with it the lock, a little
+      // longer.
+      file.unlock();
+    } catch (LinuxException e) {
+      LOG.log(Level.WARNING, "{0}: {1}", file.path(), e.getMessage());
+    } finally {
+      file.close();
+    }
   }
 }

@@ -13,10 +13,12 @@ import io.jvirtio.testkit.DeviceBench;
 import io.jvirtio.testkit.ScriptedDriver;
 import io.jvirtio.testkit.ScriptedDriver.Used;
 import io.jvirtio.testkit.TestChain;
+import io.jvirtio.testkit.TestMemory;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.function.UnaryOperator;
 
 /** A block device over an image, on the bench. Makes one request at a time. */
 final class ImageDriver implements AutoCloseable {
@@ -27,23 +29,27 @@ final class ImageDriver implements AutoCloseable {
 
   /** A driver whose requests the test thread itself handles. */
   ImageDriver(RawFileOptions options) throws ImageException {
-    this(options, BlkOptions.defaults(), false);
+    this(options, BlkOptions.defaults(), bench -> bench);
   }
 
   ImageDriver(RawFileOptions options, BlkOptions device) throws ImageException {
-    this(options, device, false);
+    this(options, device, bench -> bench);
   }
 
-  private ImageDriver(RawFileOptions options, BlkOptions device, boolean threaded)
+  ImageDriver(RawFileOptions options, TestMemory memory) throws ImageException {
+    this(options, BlkOptions.defaults(), bench -> bench.memory(memory));
+  }
+
+  private ImageDriver(
+      RawFileOptions options, BlkOptions device, UnaryOperator<DeviceBench.Builder> setup)
       throws ImageException {
     backend = RawFileBackend.open(options);
-    DeviceBench.Builder builder = DeviceBench.of(new BlkDevice(backend, device));
-    bench = (threaded ? builder.threaded() : builder).start();
+    bench = setup.apply(DeviceBench.of(new BlkDevice(backend, device))).start();
   }
 
   /** A driver of a queue that has a thread of its own. */
   static ImageDriver threaded(RawFileOptions options) throws ImageException {
-    return new ImageDriver(options, BlkOptions.defaults(), true);
+    return new ImageDriver(options, BlkOptions.defaults(), DeviceBench.Builder::threaded);
   }
 
   /** A sparse image. */
@@ -98,6 +104,11 @@ final class ImageDriver implements AutoCloseable {
     bench.awaitUsed(0, 1);
     Used used = queue().poll();
     return used.chain();
+  }
+
+  /** The status, where the data cannot be read. */
+  int statusByte(TestChain chain) {
+    return bench.memory().read(chain.writable().getLast().address(), 1)[0];
   }
 
   int status(ChainBuilder chain) {

@@ -7,6 +7,8 @@ import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_S_IOERR;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_S_OK;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_T_IN;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_T_OUT;
+import static java.nio.file.StandardOpenOption.READ;
+import static java.nio.file.StandardOpenOption.WRITE;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -23,8 +25,12 @@ import io.jvirtio.testkit.ChainBuilder;
 import io.jvirtio.testkit.Requirement;
 import io.jvirtio.testkit.ScriptedDriver.Used;
 import io.jvirtio.testkit.TestChain;
+import io.jvirtio.testkit.TestMemory;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -114,6 +120,7 @@ class RawFileTest {
   @Test
   void manyAtOnceEndAll() throws IOException {
     RawFileOptions options = filled();
+    byte[] all = pattern(CAPACITY, 1);
     try (ImageDriver driver = new ImageDriver(options)) {
       for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 64; i++) {
@@ -123,7 +130,6 @@ class RawFileTest {
         for (Used used : driver.queue().pollAll()) {
           byte[] header = used.chain().readableBytes();
           int from = ((header[8] & 0xff) | (header[9] & 0xff) << 8) * SECTOR;
-          byte[] all = pattern(CAPACITY, 1);
           assertData(Arrays.copyOfRange(all, from, from + 8 * SECTOR), used.chain());
         }
       }
@@ -278,6 +284,49 @@ class RawFileTest {
         driver.bench.restart();
         assertEquals(VIRTIO_BLK_S_OK, driver.flush());
       }
+    }
+  }
+
+  @Test
+  void theLockEndsWithTheBackEnd() throws IOException {
+    RawFileOptions options = filled();
+    for (int i = 0; i < 20; i++) {
+      try (ImageDriver driver = new ImageDriver(options)) {
+        assertEquals(VIRTIO_BLK_S_OK, BlkRequests.status(driver.read(0, 8 * SECTOR)));
+      }
+    }
+  }
+
+  @Test
+  void guestMemoryThatVanishesIsAnError() throws IOException {
+    RawFileOptions options = filled();
+    Path ram = folder.resolve("ram");
+    ImageDriver.truncate(ram, 1 << 20);
+    long upper = 1L << 32;
+    try (FileChannel file = FileChannel.open(ram, READ, WRITE);
+        Arena arena = Arena.ofShared();
+        TestMemory memory =
+            TestMemory.builder()
+                .region(0, 4 << 20)
+                .region(upper, file.map(MapMode.READ_WRITE, 0, 1 << 20, arena))
+                .build();
+        ImageDriver driver = new ImageDriver(options, memory)) {
+      file.truncate(0);
+      byte[] header = BlkRequests.header(VIRTIO_BLK_T_IN, 8, ByteOrder.LITTLE_ENDIAN);
+      // Aligned memory goes to the kernel, other memory through a bounce buffer.
+      for (int skip : new int[] {0, 1}) {
+        ChainBuilder chain = driver.queue().chain().readable(header);
+        TestChain read = driver.run(chain.writableAt(upper + skip, 8 * SECTOR).writable(1));
+        assertEquals(VIRTIO_BLK_S_IOERR, driver.statusByte(read));
+      }
+      header = BlkRequests.header(VIRTIO_BLK_T_OUT, 8, ByteOrder.LITTLE_ENDIAN);
+      for (int skip : new int[] {0, 1}) {
+        ChainBuilder chain = driver.queue().chain().readable(header);
+        TestChain write = driver.run(chain.readableAt(upper + skip, 8 * SECTOR).writable(1));
+        assertEquals(VIRTIO_BLK_S_IOERR, driver.statusByte(write));
+      }
+      assertEquals(4, driver.stats().ioErrors());
+      assertData(Arrays.copyOf(pattern(CAPACITY, 1), 8 * SECTOR), driver.read(0, 8 * SECTOR));
     }
   }
 
