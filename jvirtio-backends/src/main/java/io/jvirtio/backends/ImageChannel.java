@@ -6,9 +6,10 @@ import io.jvirtio.devices.blk.BlockChannel;
 import io.jvirtio.devices.blk.BlockRequest;
 import io.jvirtio.linux.Errno;
 import java.util.ArrayDeque;
-import java.util.Queue;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
 
 /**
  * What the channels to an image have in common: a bounded number of operations, used again and
@@ -24,6 +25,7 @@ import java.util.concurrent.RejectedExecutionException;
  */
 abstract class ImageChannel implements BlockChannel {
   private static final Runnable WAKE = () -> {};
+  private static final long CLOSE_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(10);
 
   private final Image image;
   private final QueueOwner owner;
@@ -32,7 +34,11 @@ abstract class ImageChannel implements BlockChannel {
   private final FileOp[] all;
   private final FileOp[] idle;
   private final ArrayDeque<FileOp> parked = new ArrayDeque<>();
-  private final Queue<FileOp> finished;
+  private final BlockingQueue<FileOp> finished;
+
+  /** How many operations will still come by way of {@link #finished}. */
+  private int detours;
+
   private int made;
   private int idleCount;
 
@@ -116,6 +122,7 @@ abstract class ImageChannel implements BlockChannel {
     } catch (InternalError vanished) {
       // The JVM's word for SIGBUS: guest memory was truncated under the copy.
       op.fail(Errno.EFAULT);
+      detours++;
       finished.add(op);
       return;
     }
@@ -124,6 +131,7 @@ abstract class ImageChannel implements BlockChannel {
 
   /** Hands an operation with a prepared call to a worker, which brings it to its end. */
   final void detour(FileOp op) {
+    detours++;
     workers.execute(op.task());
   }
 
@@ -182,6 +190,7 @@ abstract class ImageChannel implements BlockChannel {
     boolean any = false;
     for (FileOp op = finished.poll(); op != null; op = finished.poll()) {
       any = true;
+      detours--;
       complete(op);
     }
     return any;
@@ -192,8 +201,29 @@ abstract class ImageChannel implements BlockChannel {
     return finished.isEmpty();
   }
 
+  /**
+   * Waits for workers, of which a broken queue may have left some at work in guest memory.
+   *
+   * @throws IllegalStateException when they do not end within 10 s
+   */
   @Override
   public void close() {
+    boolean interrupted = false;
+    long deadline = System.nanoTime() + CLOSE_DEADLINE_NANOS;
+    while (detours > 0) {
+      try {
+        FileOp op = finished.poll(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+        if (op == null) {
+          throw new IllegalStateException(detours + " operations are still under way");
+        }
+        detours--;
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
     bounces.close();
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
   }
 }

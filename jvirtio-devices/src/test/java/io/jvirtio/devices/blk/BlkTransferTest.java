@@ -126,6 +126,12 @@ class BlkTransferTest {
   }
 
   @Test
+  @Requirement(
+      section = "Block Device / Device Operation / Legacy Interface: Device Operation",
+      text =
+          "When using the legacy interface, transitional devices and drivers MUST format the fields"
+              + " in struct virtio_blk_req according to the native endian of the guest rather than"
+              + " (necessarily when not using the legacy interface) little-endian.")
   void bigEndianLegacySession() {
     driver.close();
     BlkDevice device = new BlkDevice(disk, BlkOptions.defaults());
