@@ -53,10 +53,10 @@ class VanishedMemoryTest {
           bench.driver(0).poll();
         }
         assertArrayEquals(HELLO, memory.read(out + 8, 5));
+        file.truncate(0);
         if (!ringsInFile) {
           bench.driver(0).chain().readableAt(out, 5).writableAt(out + 8, 5).submit();
         }
-        file.truncate(0);
         bench.await(() -> bench.brokenReason(0) != null);
         assertEquals(FaultReason.MEMORY_VANISHED, bench.brokenReason(0));
         assertEquals(1, bench.host().faults());
