@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.vhost;
+
+import io.jvirtio.device.VirtioDevice;
+import io.jvirtio.linux.EventLoop;
+import io.jvirtio.linux.Fd;
+import io.jvirtio.linux.UnixServerSocket;
+import io.jvirtio.linux.UnixSocket;
+import io.jvirtio.linux.Waker;
+import io.jvirtio.linux.WokenException;
+import io.jvirtio.memory.PeerFault;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Serves one device to vhost-user front-ends, one after another.
+ *
+ * <p>The thread that calls {@link #serve} is the control thread; worker threads own the queues. A
+ * front-end that breaks the protocol loses its connection, and the next one is served.
+ */
+public final class VhostUserServer implements AutoCloseable {
+  private static final Logger LOG = System.getLogger(VhostUserServer.class.getName());
+
+  /** How long a front-end may take from the first byte of a message to its last. */
+  private static final Duration MESSAGE_DEADLINE = Duration.ofSeconds(10);
+
+  private final VirtioDevice device;
+  private final VhostUserOptions options;
+  private final List<EventLoop> workers = new ArrayList<>();
+  private final Waker waker;
+  private volatile boolean stopping;
+  private VhostUserStats past = VhostUserStats.ZERO;
+  private VhostUserSession current;
+
+  /**
+   * Starts the workers.
+   *
+   * @param device the device; it belongs to this server
+   * @throws IOException when the process has no more room for descriptors
+   */
+  public VhostUserServer(VirtioDevice device, VhostUserOptions options) throws IOException {
+    this.device = device;
+    this.options = options;
+    this.waker = new Waker();
+    int count = Math.min(options.workers(), device.queueCount());
+    for (int i = 0; i < count; i++) {
+      workers.add(
+          EventLoop.start(
+              "virtio-worker-" + i,
+              options.mode(),
+              options.pollWindow(),
+              (source, fault) -> LOG.log(Level.ERROR, "worker: unexpected failure", fault)));
+    }
+  }
+
+  /** Ends the waits of the sockets that are served: give it to them when they are made. */
+  public Waker waker() {
+    return waker;
+  }
+
+  /**
+   * Accepts front-ends and serves each until it leaves. Blocks until {@link #stop}, or until the
+   * first has left in one-shot mode.
+   *
+   * @throws IOException when the socket cannot accept any more
+   */
+  public void serve(UnixServerSocket socket) throws IOException {
+    while (!stopping) {
+      try (UnixSocket connection = socket.accept()) {
+        serve(connection);
+      } catch (WokenException e) {
+        if (!stopping) {
+          throw e;
+        }
+      }
+      if (options.oneShot()) {
+        return;
+      }
+    }
+  }
+
+  /** Serves one front-end until it leaves or {@link #stop}. Blocks. The socket stays the caller's. */
+  public void serve(UnixSocket connection) {
+    connection.setReceiveTimeout(MESSAGE_DEADLINE);
+    connection.setSendTimeout(MESSAGE_DEADLINE);
+    VhostUserSession session =
+        new VhostUserSession(device, options.ringFeatures(), workers);
+    synchronized (this) {
+      current = session;
+    }
+    long protocolFaults = 0;
+    LOG.log(Level.INFO, "front-end connected");
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer =
+          arena.allocate(VhostUserCodec.HEADER_SIZE + VhostUserCodec.MAX_PAYLOAD, 8);
+      while (!stopping && connection.awaitReadable(-1) && step(session, connection, buffer)) {
+        // Each step is one message.
+      }
+    } catch (WokenException e) {
+      LOG.log(Level.DEBUG, "woken");
+    } catch (ProtocolFault e) {
+      protocolFaults = 1;
+      LOG.log(Level.WARNING, "front-end sent away: {0}", e.getMessage());
+    } catch (IOException e) {
+      protocolFaults = 1;
+      LOG.log(Level.WARNING, "connection failed: {0}", e.getMessage());
+    } catch (RuntimeException e) {
+      LOG.log(Level.ERROR, "session failed", e);
+    } finally {
+      session.close();
+      finish(session, protocolFaults);
+      LOG.log(Level.INFO, "front-end disconnected");
+    }
+  }
+
+  private synchronized void finish(VhostUserSession session, long protocolFaults) {
+    VhostUserStats last = session.stats();
+    past = past.plus(last);
+    if (protocolFaults != 0) {
+      past =
+          past.plus(
+              new VhostUserStats(
+                  0, last.negotiated(), last.protocolFeatures(), 0, 0, 0, 0, 0, protocolFaults));
+    }
+    current = null;
+  }
+
+  /** Receives, handles and answers one message; false at the end of the stream. */
+  private static boolean step(VhostUserSession session, UnixSocket connection, MemorySegment buffer)
+      throws IOException, ProtocolFault {
+    List<Fd> fds = new ArrayList<>();
+    try {
+      if (!connection.receive(buffer, VhostUserCodec.HEADER_SIZE, fds::add)) {
+        return false;
+      }
+      VhostUserCodec.Header header =
+          VhostUserCodec.header(
+              buffer.asSlice(0, VhostUserCodec.HEADER_SIZE).asByteBuffer());
+      if (header.size() > 0
+          && !connection.receive(buffer, header.size(), fds::add)) {
+        throw new ProtocolFault(header.request() + " ends in its middle");
+      }
+      ByteBuffer payload = buffer.asSlice(0, header.size()).asByteBuffer();
+      ByteBuffer reply = handle(session, header, payload, fds);
+      if (reply != null) {
+        send(connection, buffer, reply);
+      }
+      return true;
+    } finally {
+      for (Fd fd : fds) {
+        fd.close();
+      }
+    }
+  }
+
+  private static ByteBuffer handle(
+      VhostUserSession session, VhostUserCodec.Header header, ByteBuffer payload, List<Fd> fds)
+      throws IOException, ProtocolFault {
+    VhostUserRequest request = header.request();
+    FrontEndMessage message = VhostUserCodec.payload(request, payload, fds.size());
+    LOG.log(Level.DEBUG, "{0}", message);
+    // Whether to acknowledge is settled before the message: SET_PROTOCOL_FEATURES may change it.
+    boolean acknowledge = header.needReply() && session.hasReplyAck() && !request.isAnswered();
+    long result = 0;
+    try {
+      ByteBuffer reply = session.handle(message, fds);
+      if (request.isAnswered()) {
+        return reply;
+      }
+    } catch (PeerFault refused) {
+      LOG.log(Level.WARNING, "{0} refused: {1}", request, refused.getMessage());
+      if (request == VhostUserRequest.GET_CONFIG) {
+        return VhostUserCodec.reply(request, 0, 0, null);
+      }
+      result = 1;
+    }
+    return acknowledge ? VhostUserCodec.reply(request, result) : null;
+  }
+
+  private static void send(UnixSocket connection, MemorySegment buffer, ByteBuffer reply)
+      throws IOException {
+    int length = reply.remaining();
+    MemorySegment.copy(MemorySegment.ofBuffer(reply), 0, buffer, 0, length);
+    connection.send(buffer, length);
+  }
+
+  /** What happened so far. Any thread. */
+  public synchronized VhostUserStats stats() {
+    return current == null ? past : past.plus(current.stats());
+  }
+
+  /** Ends {@link #serve} soon, whatever it waits for. Any thread. */
+  public void stop() {
+    stopping = true;
+    waker.wake();
+  }
+
+  /** Stops, and ends the workers. Not before {@link #serve} has returned. */
+  @Override
+  public void close() {
+    stop();
+    for (EventLoop worker : workers) {
+      worker.close();
+    }
+    waker.close();
+  }
+}

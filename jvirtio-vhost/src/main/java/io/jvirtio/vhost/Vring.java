@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.vhost;
+
+import io.jvirtio.device.QueueOwner;
+import io.jvirtio.linux.EventFd;
+import io.jvirtio.linux.LinuxException;
+import io.jvirtio.queue.QueueLayout;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+
+/**
+ * What the front-end has said about one vring ("Ring states"), and its descriptors.
+ *
+ * <p>The control thread owns it; the queue's owner only signals the call descriptor, which is
+ * therefore closed on the owner.
+ */
+final class Vring {
+  private static final Logger LOG = System.getLogger(Vring.class.getName());
+
+  private final int index;
+  private final QueueOwner owner;
+  private int num;
+  private int base;
+  private FrontEndMessage.VringAddress address;
+  private boolean enabled;
+  private boolean hasKick;
+  private EventFd kick;
+  private volatile EventFd call;
+  private volatile EventFd error;
+  private boolean started;
+  private long kicks;
+
+  Vring(int index, QueueOwner owner) {
+    this.index = index;
+    this.owner = owner;
+  }
+
+  QueueOwner owner() {
+    return owner;
+  }
+
+  boolean isStarted() {
+    return started;
+  }
+
+  void started(boolean now) {
+    started = now;
+  }
+
+  long kicks() {
+    return kicks;
+  }
+
+  void setNum(int newNum) throws ProtocolFault {
+    requireStopped("SET_VRING_NUM");
+    num = newNum;
+  }
+
+  void setBase(int newBase) throws ProtocolFault {
+    requireStopped("SET_VRING_BASE");
+    if (newBase < 0 || newBase > 0xffff) {
+      throw new ProtocolFault("SET_VRING_BASE of 0x" + Integer.toHexString(newBase));
+    }
+    base = newBase;
+  }
+
+  void stoppedAt(int nextIndex) {
+    base = nextIndex;
+  }
+
+  int base() {
+    return base;
+  }
+
+  /** A running ring may be told its addresses again, as for logging, but not other ones. */
+  void setAddress(FrontEndMessage.VringAddress newAddress) throws ProtocolFault {
+    if (started
+        && (address.descriptor() != newAddress.descriptor()
+            || address.available() != newAddress.available()
+            || address.used() != newAddress.used())) {
+      requireStopped("SET_VRING_ADDR");
+    }
+    address = newAddress;
+  }
+
+  private void requireStopped(String message) throws ProtocolFault {
+    if (started) {
+      throw new ProtocolFault(message + " while vring " + index + " is started");
+    }
+  }
+
+  void setEnabled(boolean now) {
+    enabled = now;
+  }
+
+  /** The kick descriptor; null for polling. It wakes the queue's owner from now on. */
+  void setKick(EventFd newKick) {
+    dropKick();
+    hasKick = true;
+    kick = newKick;
+    if (newKick != null) {
+      int fd = newKick.fd().value();
+      owner.execute(
+          () -> {
+            try {
+              owner.watch(fd);
+            } catch (RuntimeException e) {
+              // What cannot be waited for (a regular file, say) never kicks.
+              LOG.log(Level.WARNING, "vring {0}: kick descriptor: {1}", index, e.getMessage());
+            }
+          });
+    }
+  }
+
+  private void dropKick() {
+    EventFd old = kick;
+    kick = null;
+    hasKick = false;
+    if (old == null) {
+      return;
+    }
+    try {
+      // Nobody read it while the ring ran, so it holds the number of all kicks.
+      kicks += old.drain();
+    } catch (LinuxException e) {
+      LOG.log(Level.DEBUG, "vring {0}: kick descriptor: {1}", index, e.getMessage());
+    }
+    int fd = old.fd().value();
+    owner.execute(
+        () -> {
+          try {
+            owner.unwatch(fd);
+          } catch (RuntimeException e) {
+            LOG.log(Level.DEBUG, "vring {0}: kick descriptor: {1}", index, e.getMessage());
+          } finally {
+            old.close();
+          }
+        });
+  }
+
+  void setCall(EventFd newCall) {
+    EventFd old = call;
+    call = newCall;
+    closeOnOwner(old);
+    if (newCall != null && started) {
+      // Used buffers may have been announced on the old one: a spurious notification is harmless.
+      signal(newCall);
+    }
+  }
+
+  void setError(EventFd newError) {
+    EventFd old = error;
+    error = newError;
+    closeOnOwner(old);
+  }
+
+  private void closeOnOwner(EventFd old) {
+    if (old != null) {
+      owner.execute(old::close);
+    }
+  }
+
+  /** Used buffer notification. On the owner. */
+  void notifyUsed() {
+    signal(call);
+  }
+
+  /** The ring broke. On the owner. */
+  void notifyError() {
+    signal(error);
+  }
+
+  private void signal(EventFd event) {
+    if (event == null) {
+      return;
+    }
+    try {
+      event.signal();
+    } catch (LinuxException e) {
+      LOG.log(Level.DEBUG, "vring {0}: cannot signal: {1}", index, e.getMessage());
+    }
+  }
+
+  boolean isReady(boolean mustBeEnabled) {
+    return num != 0 && address != null && hasKick && (enabled || !mustBeEnabled);
+  }
+
+  boolean isPolled() {
+    return kick == null;
+  }
+
+  /**
+   * The layout in guest addresses.
+   *
+   * @return null when an address is in no region
+   */
+  QueueLayout layout(VhostMemory memory) {
+    if (!memory.holdsUser(address.descriptor())
+        || !memory.holdsUser(address.available())
+        || !memory.holdsUser(address.used())) {
+      return null;
+    }
+    return new QueueLayout(
+        num,
+        memory.guestOfUser(address.descriptor()),
+        memory.guestOfUser(address.available()),
+        memory.guestOfUser(address.used()),
+        base);
+  }
+
+  /** Back to the initial state; the descriptors are closed. The queue must have stopped. */
+  void reset() {
+    started = false;
+    dropKick();
+    setCall(null);
+    setError(null);
+    num = 0;
+    base = 0;
+    address = null;
+    enabled = false;
+  }
+
+  /** GET_VRING_BASE has stopped it: the next start sets a new kick descriptor. */
+  void stopped() {
+    started = false;
+    dropKick();
+  }
+}
