@@ -12,9 +12,9 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
+import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.List;
 
@@ -310,11 +310,16 @@ final class VhostUserSession implements HostListener {
     vring.started(false);
   }
 
+  /**
+   * Resets the device. The vrings stop and are disabled but keep their index: QEMU writes status 0
+   * when a machine is only paused, asks for the index afterwards, and goes on there.
+   */
   private void reset() {
-    host.reset();
-    for (Vring vring : vrings) {
-      vring.reset();
+    for (int i = 0; i < vrings.length; i++) {
+      stop(i);
+      vrings[i].setEnabled(false);
     }
+    host.reset();
   }
 
   private void replaceMemory(VhostMemory next) {
@@ -344,6 +349,9 @@ final class VhostUserSession implements HostListener {
     channel = null;
     try {
       reset();
+      for (Vring vring : vrings) {
+        vring.reset();
+      }
       host.setMemory(VhostMemory.EMPTY.guest(), index -> null);
       memory.unmapAllBut(VhostMemory.EMPTY);
       memory = VhostMemory.EMPTY;
