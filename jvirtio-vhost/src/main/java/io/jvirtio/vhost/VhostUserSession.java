@@ -49,6 +49,7 @@ final class VhostUserSession implements HostListener {
 
   private final DeviceHost host;
   private final Vring[] vrings;
+  private final long offeredProtocolFeatures;
   private VhostMemory memory = VhostMemory.EMPTY;
   private long protocolFeatures;
   private boolean protocolFeaturesAccepted;
@@ -57,6 +58,11 @@ final class VhostUserSession implements HostListener {
 
   VhostUserSession(VirtioDevice device, FeatureBits ringFeatures, List<? extends QueueOwner> owners) {
     host = new DeviceHost(device, this, ringFeatures);
+    // QEMU complains of CONFIG for a device that has no configuration space.
+    offeredProtocolFeatures =
+        host.config().size() > 0
+            ? PROTOCOL_FEATURES
+            : PROTOCOL_FEATURES & ~ProtocolFeatures.mask(ProtocolFeatures.CONFIG);
     vrings = new Vring[Math.min(host.queueCount(), MAX_QUEUES)];
     for (int i = 0; i < vrings.length; i++) {
       vrings[i] = new Vring(i, owners.get(i % owners.size()));
@@ -119,7 +125,7 @@ final class VhostUserSession implements HostListener {
             request, features | 1L << ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES);
       }
       case GET_PROTOCOL_FEATURES -> {
-        return VhostUserCodec.reply(request, PROTOCOL_FEATURES);
+        return VhostUserCodec.reply(request, offeredProtocolFeatures);
       }
       case GET_QUEUE_NUM -> {
         return VhostUserCodec.reply(request, vrings.length);
@@ -156,10 +162,10 @@ final class VhostUserSession implements HostListener {
     switch (request) {
       case SET_FEATURES -> setFeatures(value);
       case SET_PROTOCOL_FEATURES -> {
-        if ((value & ~PROTOCOL_FEATURES) != 0) {
+        if ((value & ~offeredProtocolFeatures) != 0) {
           throw new ProtocolFault(
               "protocol features not offered: "
-                  + ProtocolFeatures.names(value & ~PROTOCOL_FEATURES));
+                  + ProtocolFeatures.names(value & ~offeredProtocolFeatures));
         }
         protocolFeatures = value;
       }
@@ -284,8 +290,9 @@ final class VhostUserSession implements HostListener {
     if (layout == null) {
       throw new ProtocolFault("vring " + index + " has an address in no memory region");
     }
-    if (!hasProtocolFeature(ProtocolFeatures.STATUS) && !host.isLive()) {
-      // Without STATUS there is no word for it: a ring that starts means a driver that is ready.
+    if (!host.isLive()) {
+      // A front-end starts rings only for a driver that is ready. Without STATUS there is no other
+      // word for it, and with it QEMU 7.2 never sends DRIVER_OK for some devices (vhost-user-rng).
       host.writeStatus(ALL_STEPS);
       if (!host.isLive()) {
         throw new ProtocolFault("features cannot be accepted: " + host.driverFeatures());
