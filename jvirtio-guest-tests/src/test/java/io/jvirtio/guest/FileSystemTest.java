@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.guest;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.jvirtio.devices.blk.BlkOptions;
+import io.jvirtio.devices.blk.BlkRequestType;
+import java.nio.file.Path;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** A guest makes, fills, checks and trims a file system; the host then looks into the image. */
+class FileSystemTest {
+  private static final long SIZE = 128L << 20;
+
+  private static final String SCRIPT =
+      """
+      mkfs.ext4 -q /dev/vda
+      mount -t ext4 /dev/vda /mnt
+      for i in 1 2 3 4 5 6 7 8; do
+        dd if=/dev/urandom of=/mnt/file$i bs=4096 count=$((i * 40)) 2>/dev/null
+      done
+      dd if=/dev/urandom of=/mnt/big bs=1M count=24 2>/dev/null
+      cd /mnt
+      sha256sum file* big >/tmp/sums
+      cp /tmp/sums sums
+      sync
+      cd /
+      umount /mnt
+      echo 3 >/proc/sys/vm/drop_caches
+      mount -t ext4 /dev/vda /mnt
+      cd /mnt
+      sha256sum -c /tmp/sums >/dev/null
+      say sums=$(sha256sum <sums | cut -d' ' -f1)
+      say file7=$(sha256sum <file7 | cut -d' ' -f1)
+      echo WRITTEN
+      read line
+      rm big
+      sync
+      fstrim /mnt
+      cd /
+      umount /mnt
+      """;
+
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @EnumSource(Machine.class)
+  void ext4IsMadeFilledRemountedAndTrimmed(Machine machine) throws Exception {
+    Path image = Host.image(folder, "disk.img", SIZE);
+    try (ServedDisk disk =
+            new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults());
+        Guest guest = Guest.on(machine, folder).disk(disk.socket()).boot(SCRIPT)) {
+      guest.await("WRITTEN");
+      assertTrue(disk.requests(BlkRequestType.FLUSH) > 0, "sync has reached the device");
+      long full = Host.allocated(image);
+      assertTrue(full > 24L << 20, "the image holds what was written: " + full);
+
+      guest.type("go on");
+      guest.awaitEnd();
+      long trimmed = Host.allocated(image);
+      assertTrue(trimmed < full - (20L << 20), "shrunk from " + full + " to " + trimmed);
+      assertTrue(disk.requests(BlkRequestType.DISCARD) > 0);
+      assertEquals(0, disk.device().stats().ioErrors());
+      assertEquals(0, disk.stats().faults());
+      assertEquals(0, disk.stats().protocolFaults());
+
+      Host.assertCleanExt4(image);
+      assertEquals(guest.value("sums"), Host.sha256(Host.readFromExt4(image, "sums")));
+      assertEquals(guest.value("file7"), Host.sha256(Host.readFromExt4(image, "file7")));
+    }
+  }
+}
