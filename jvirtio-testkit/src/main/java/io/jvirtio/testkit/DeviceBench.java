@@ -319,11 +319,14 @@ public final class DeviceBench implements AutoCloseable {
   @Override
   public void close() {
     host.reset();
-    if (owner instanceof ThreadOwner thread) {
-      thread.close();
-    }
-    if (ownsMemory) {
-      memory.close();
+    try {
+      if (owner instanceof ThreadOwner thread) {
+        thread.close();
+      }
+    } finally {
+      if (ownsMemory) {
+        memory.close();
+      }
     }
   }
 

@@ -26,6 +26,7 @@ public final class ThreadOwner implements QueueOwner, AutoCloseable {
   private int watched;
   private volatile boolean woken;
   private volatile boolean closed;
+  private volatile Throwable failure;
 
   /** Starts the thread, a daemon. */
   public ThreadOwner(String name) {
@@ -34,14 +35,24 @@ public final class ThreadOwner implements QueueOwner, AutoCloseable {
 
   private void loop() {
     while (!closed || !tasks.isEmpty()) {
-      woken = false;
-      boolean worked = runTasks();
-      for (EventSource source : List.copyOf(sources)) {
-        worked |= source.poll();
+      try {
+        round();
+      } catch (RuntimeException | Error e) {
+        if (failure == null) {
+          failure = e;
+        }
       }
-      if (!worked) {
-        sleep();
-      }
+    }
+  }
+
+  private void round() {
+    woken = false;
+    boolean worked = runTasks();
+    for (EventSource source : List.copyOf(sources)) {
+      worked |= source.poll();
+    }
+    if (!worked) {
+      sleep();
     }
   }
 
@@ -111,7 +122,11 @@ public final class ThreadOwner implements QueueOwner, AutoCloseable {
     watched--;
   }
 
-  /** Ends the thread, after the tasks that are queued, and waits for it. Idempotent. */
+  /**
+   * Ends the thread, after the tasks that are queued, and waits for it. Idempotent.
+   *
+   * @throws IllegalStateException when a task or a source has thrown; the thread went on
+   */
   @Override
   public void close() {
     closed = true;
@@ -126,6 +141,11 @@ public final class ThreadOwner implements QueueOwner, AutoCloseable {
     }
     if (interrupted) {
       Thread.currentThread().interrupt();
+    }
+    if (failure != null) {
+      Throwable first = failure;
+      failure = null;
+      throw new IllegalStateException("a task or a source of the owner has thrown", first);
     }
   }
 }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.jvirtio.spec.DeviceStatus;
 import java.nio.ByteOrder;
+import java.util.concurrent.RejectedExecutionException;
 import org.junit.jupiter.api.Test;
 
 class DeviceBenchTest {
@@ -57,5 +58,23 @@ class DeviceBenchTest {
       driver.ring().usedIdx(1);
       assertThrows(IllegalStateException.class, driver::poll);
     }
+  }
+
+  @Test
+  void anOwnerGoesOnWhenATaskThrowsAndSaysSoAtItsEnd() {
+    DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).threaded().start();
+    IllegalArgumentException bug = new IllegalArgumentException("a bug, as the test wants it");
+    bench
+        .owner()
+        .execute(
+            () -> {
+              throw bug;
+            });
+    bench.driver(0).chain().readable(HELLO).writable(5).submit();
+    bench.awaitUsed(0, 1);
+    assertArrayEquals(HELLO, bench.driver(0).poll().bytes());
+    IllegalStateException end = assertThrows(IllegalStateException.class, bench::close);
+    assertEquals(bug, end.getCause());
+    assertThrows(RejectedExecutionException.class, () -> bench.owner().execute(() -> {}));
   }
 }
