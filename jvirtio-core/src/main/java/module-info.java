@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Virtio without a transport and without a native call: specification, memory, queues, device model. */
+/**
+ * Virtio without a transport and without a native call: specification, memory, queues, device
+ * model.
+ */
 module io.jvirtio.core {
   requires jdk.jfr;
 

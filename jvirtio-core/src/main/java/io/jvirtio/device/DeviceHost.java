@@ -123,8 +123,8 @@ public final class DeviceHost {
   }
 
   /**
-   * The driver accepts features (virtio 1.4, Feature Bits). They can only change before FEATURES_OK;
-   * a later write is ignored, because the only way to renegotiate is a reset.
+   * The driver accepts features (virtio 1.4, Feature Bits). They can only change before
+   * FEATURES_OK; a later write is ignored, because the only way to renegotiate is a reset.
    */
   public void writeDriverFeatures(FeatureBits features) {
     if ((status() & (DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK)) == 0) {
@@ -139,8 +139,8 @@ public final class DeviceHost {
 
   /**
    * The driver writes the device status (virtio 1.4, Device Status Field). Zero resets. Bits cannot
-   * be cleared otherwise. FEATURES_OK stays clear when the features are not acceptable, and DRIVER_OK
-   * stays clear on the modern interface while FEATURES_OK is.
+   * be cleared otherwise. FEATURES_OK stays clear when the features are not acceptable, and
+   * DRIVER_OK stays clear on the modern interface while FEATURES_OK is.
    */
   public void writeStatus(int value) {
     if (value == 0) {
@@ -192,8 +192,9 @@ public final class DeviceHost {
   }
 
   /**
-   * Resets the device (virtio 1.4, Device Reset): waits for what is in flight, forgets the queues and
-   * the features, heals every fault. No ring access and no notification follows. Guest memory stays.
+   * Resets the device (virtio 1.4, Device Reset): waits for what is in flight, forgets the queues
+   * and the features, heals every fault. No ring access and no notification follows. Guest memory
+   * stays.
    */
   public void reset() {
     for (QueueSlot queue : queues) {

@@ -17,7 +17,8 @@ public interface EventSource {
   /**
    * The owner is about to sleep: asks the peer to wake it from now on.
    *
-   * @return false when work arrived in between, or when nothing will wake the owner: it then polls on
+   * @return false when work arrived in between, or when nothing will wake the owner: it then polls
+   *     on
    */
   boolean arm();
 

@@ -4,7 +4,8 @@ package io.jvirtio.device;
 import io.jvirtio.memory.PeerFault;
 
 /**
- * What a {@link DeviceHost} tells its transport. Called on any thread; must neither block nor throw.
+ * What a {@link DeviceHost} tells its transport. Called on any thread; must neither block nor
+ * throw.
  */
 public interface HostListener {
   /** Used buffer notification: buffers of this queue were used. On the queue's owner. */

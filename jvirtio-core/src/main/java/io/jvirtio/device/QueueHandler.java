@@ -12,8 +12,8 @@ import io.jvirtio.queue.DeviceQueue;
 @FunctionalInterface
 public interface QueueHandler {
   /**
-   * There may be available buffers: pops them, and pushes at once or later what it is done with. The
-   * host publishes what was pushed, once, after this returns.
+   * There may be available buffers: pops them, and pushes at once or later what it is done with.
+   * The host publishes what was pushed, once, after this returns.
    *
    * @throws PeerFault when the driver broke a rule that the device cannot answer with a status
    */

@@ -26,10 +26,11 @@ public interface QueueOwner {
   void removeSource(EventSource source);
 
   /**
-   * Lets the readiness of a file descriptor wake the owner. Edge-triggered: the owner never reads the
-   * descriptor. Owner thread only.
+   * Lets the readiness of a file descriptor wake the owner. Edge-triggered: the owner never reads
+   * the descriptor. Owner thread only.
    *
-   * @param fd an open descriptor; it stays the caller's, who calls {@link #unwatch} before closing it
+   * @param fd an open descriptor; it stays the caller's, who calls {@link #unwatch} before closing
+   *     it
    */
   void watch(int fd);
 

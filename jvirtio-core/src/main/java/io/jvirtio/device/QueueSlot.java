@@ -61,12 +61,7 @@ final class QueueSlot {
     try {
       DeviceQueue queue =
           layout.open(
-              index,
-              maxSize,
-              host.driverFeatures(),
-              host.memory(),
-              host.bigEndian(),
-              counters);
+              index, maxSize, host.driverFeatures(), host.memory(), host.bigEndian(), counters);
       runner = onOwner(() -> start(queue));
     } catch (PeerFault fault) {
       host.queueFaulted(index, fault, null);

@@ -24,7 +24,9 @@ public interface VirtioDevice {
     return 256;
   }
 
-  /** The feature bits of this device type that it offers. Never ring features: they are the host's. */
+  /**
+   * The feature bits of this device type that it offers. Never ring features: they are the host's.
+   */
   default FeatureBits features() {
     return FeatureBits.NONE;
   }

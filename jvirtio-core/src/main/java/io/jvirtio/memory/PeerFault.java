@@ -2,8 +2,8 @@
 package io.jvirtio.memory;
 
 /**
- * The peer broke a rule. Checked, and without a stack trace: it is an event of the peer, not of this
- * code. One place catches it, the queue runner (or the transport for what is no ring).
+ * The peer broke a rule. Checked, and without a stack trace: it is an event of the peer, not of
+ * this code. One place catches it, the queue runner (or the transport for what is no ring).
  */
 public final class PeerFault extends Exception {
   private static final long serialVersionUID = 1L;

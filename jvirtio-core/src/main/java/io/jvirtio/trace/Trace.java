@@ -6,8 +6,8 @@ import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.FeatureNames;
 
 /**
- * Emits the flight recorder events. Each call costs one check of a flag while nobody records; nothing
- * is allocated then. Thread-safe.
+ * Emits the flight recorder events. Each call costs one check of a flag while nobody records;
+ * nothing is allocated then. Thread-safe.
  */
 public final class Trace {
   // An instance answers isEnabled() without an allocation.

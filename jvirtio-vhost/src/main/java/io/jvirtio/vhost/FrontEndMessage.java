@@ -3,7 +3,9 @@ package io.jvirtio.vhost;
 
 import java.util.List;
 
-/** A decoded and checked message of the front-end. What it means for the device is not yet checked. */
+/**
+ * A decoded and checked message of the front-end. What it means for the device is not yet checked.
+ */
 public sealed interface FrontEndMessage {
   /** Which message it is. */
   VhostUserRequest request();

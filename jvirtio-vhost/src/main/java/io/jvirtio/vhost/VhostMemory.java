@@ -13,13 +13,13 @@ import java.util.List;
  * The memory that a front-end shares: an immutable table of mapped regions, each with a guest and a
  * user address ("Memory access").
  *
- * <p>A change makes a new table; the session unmaps what the old one alone held once every queue has
- * let go of it.
+ * <p>A change makes a new table; the session unmaps what the old one alone held once every queue
+ * has let go of it.
  */
 final class VhostMemory {
   /**
-   * How many regions there can be with CONFIGURE_MEM_SLOTS: what QEMU's own library allows, and more
-   * than any guest of QEMU has.
+   * How many regions there can be with CONFIGURE_MEM_SLOTS: what QEMU's own library allows, and
+   * more than any guest of QEMU has.
    */
   static final int MAX_SLOTS = 509;
 
@@ -111,8 +111,7 @@ final class VhostMemory {
     List<MemoryRegion> regions = new ArrayList<>();
     for (Slot slot : slots) {
       regions.add(
-          new MemoryRegion(
-              slot.region.guestAddress(), slot.region.size(), slot.mapping.address()));
+          new MemoryRegion(slot.region.guestAddress(), slot.region.size(), slot.mapping.address()));
     }
     return new VhostMemory(List.copyOf(slots), GuestMemory.of(regions));
   }

@@ -12,16 +12,13 @@ import java.time.Duration;
  *
  * @param mode how workers wait for the driver
  * @param pollWindow how long an adaptive worker polls before it sleeps
- * @param workers how many threads own queues, at least 1; queue n belongs to worker n modulo workers
+ * @param workers how many threads own queues, at least 1; queue n belongs to worker n modulo
+ *     workers
  * @param oneShot whether the server ends when the first front-end has left
  * @param ringFeatures the reserved feature bits to offer
  */
 public record VhostUserOptions(
-    LoopMode mode,
-    Duration pollWindow,
-    int workers,
-    boolean oneShot,
-    FeatureBits ringFeatures) {
+    LoopMode mode, Duration pollWindow, int workers, boolean oneShot, FeatureBits ringFeatures) {
 
   /** Checks the numbers. */
   public VhostUserOptions {

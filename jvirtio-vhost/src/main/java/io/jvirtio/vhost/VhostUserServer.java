@@ -86,12 +86,13 @@ public final class VhostUserServer implements AutoCloseable {
     }
   }
 
-  /** Serves one front-end until it leaves or {@link #stop}. Blocks. The socket stays the caller's. */
+  /**
+   * Serves one front-end until it leaves or {@link #stop}. Blocks. The socket stays the caller's.
+   */
   public void serve(UnixSocket connection) {
     connection.setReceiveTimeout(MESSAGE_DEADLINE);
     connection.setSendTimeout(MESSAGE_DEADLINE);
-    VhostUserSession session =
-        new VhostUserSession(device, options.ringFeatures(), workers);
+    VhostUserSession session = new VhostUserSession(device, options.ringFeatures(), workers);
     synchronized (this) {
       current = session;
     }
@@ -141,10 +142,8 @@ public final class VhostUserServer implements AutoCloseable {
         return false;
       }
       VhostUserCodec.Header header =
-          VhostUserCodec.header(
-              buffer.asSlice(0, VhostUserCodec.HEADER_SIZE).asByteBuffer());
-      if (header.size() > 0
-          && !connection.receive(buffer, header.size(), fds::add)) {
+          VhostUserCodec.header(buffer.asSlice(0, VhostUserCodec.HEADER_SIZE).asByteBuffer());
+      if (header.size() > 0 && !connection.receive(buffer, header.size(), fds::add)) {
         throw new ProtocolFault(header.request() + " ends in its middle");
       }
       ByteBuffer payload = buffer.asSlice(0, header.size()).asByteBuffer();

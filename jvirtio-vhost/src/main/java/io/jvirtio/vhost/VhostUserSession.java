@@ -56,7 +56,8 @@ final class VhostUserSession implements HostListener {
   private FeatureBits negotiated = FeatureBits.NONE;
   private volatile BackEndChannel channel;
 
-  VhostUserSession(VirtioDevice device, FeatureBits ringFeatures, List<? extends QueueOwner> owners) {
+  VhostUserSession(
+      VirtioDevice device, FeatureBits ringFeatures, List<? extends QueueOwner> owners) {
     host = new DeviceHost(device, this, ringFeatures);
     // QEMU complains of CONFIG for a device that has no configuration space.
     offeredProtocolFeatures =
@@ -363,7 +364,8 @@ final class VhostUserSession implements HostListener {
       memory.unmapAllBut(VhostMemory.EMPTY);
       memory = VhostMemory.EMPTY;
     } catch (IllegalStateException stuck) {
-      // Something is still in flight into this memory: it stays mapped rather than being pulled away.
+      // Something is still in flight into this memory: it stays mapped rather than being pulled
+      // away.
       LOG.log(Level.ERROR, "memory of this session stays mapped: {0}", stuck.getMessage());
     } finally {
       if (last != null) {

@@ -4,7 +4,8 @@ package io.jvirtio.vhost;
 import io.jvirtio.spec.FeatureBits;
 
 /**
- * What happened since the server started. Counts of running queues are exact once they have stopped.
+ * What happened since the server started. Counts of running queues are exact once they have
+ * stopped.
  *
  * @param sessions front-ends that connected
  * @param negotiated the virtio features negotiated last
@@ -27,8 +28,7 @@ public record VhostUserStats(
     long faults,
     long protocolFaults) {
 
-  static final VhostUserStats ZERO =
-      new VhostUserStats(0, FeatureBits.NONE, 0, 0, 0, 0, 0, 0, 0);
+  static final VhostUserStats ZERO = new VhostUserStats(0, FeatureBits.NONE, 0, 0, 0, 0, 0, 0, 0);
 
   VhostUserStats plus(VhostUserStats later) {
     return new VhostUserStats(
