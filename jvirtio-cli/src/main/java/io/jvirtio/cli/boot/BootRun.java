@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.cli.boot;
+
+import io.jvirtio.backends.ImageException;
+import io.jvirtio.backends.RawFileBackend;
+import io.jvirtio.backends.RawFileOptions;
+import io.jvirtio.cli.CliException;
+import io.jvirtio.devices.blk.BlkDevice;
+import io.jvirtio.devices.blk.BlkOptions;
+import io.jvirtio.linux.UnixServerSocket;
+import io.jvirtio.vhost.VhostUserOptions;
+import io.jvirtio.vhost.VhostUserServer;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * One guest from its disk to its end. Whatever happens, QEMU is ended and the temporary folder
+ * removed, on Ctrl-C too.
+ */
+final class BootRun implements AutoCloseable {
+  private static final String SERIAL = "jvirtio-boot";
+  private static final long SERVER_PATIENCE_MILLIS = 10_000;
+
+  private final BootOptions options;
+  private final Progress progress;
+  private final Path scratch;
+  private final Thread hook = new Thread(this::cleanUp, "clean-up");
+  private final Latencies latencies = new Latencies();
+  private volatile Guest guest;
+
+  BootRun(BootOptions options, Progress progress) throws IOException {
+    this.options = options;
+    this.progress = progress;
+    this.scratch = Files.createTempDirectory("jvirtio-boot-");
+    Runtime.getRuntime().addShutdownHook(hook);
+  }
+
+  /** Does all of it, telling each step. */
+  Summary run() throws IOException, CliException, InterruptedException {
+    progress.doing("looking for QEMU, a kernel and busybox");
+    Lab lab = Lab.bringUp(scratch);
+    Path kernel = options.kernel() == null ? lab.kernel() : options.kernel();
+    String accelerator = Accelerator.pick(lab, lab.kernel(), scratch, progress);
+    Path initrd = initrd(lab, kernel);
+    TestDisk made = null;
+    if (options.disk() == null) {
+      progress.doing("making a disk");
+      made = TestDisk.create(scratch);
+      progress.done("disk made: 64 MiB, ext4, " + made.files().size() + " files");
+    }
+    Path image = made == null ? options.disk() : made.image();
+    Steps steps = new Steps(options, made, image, progress);
+    Qemu qemu = new Qemu(lab.qemu(), accelerator, kernel, initrd);
+    Summary summary = serve(qemu, image, steps);
+    if (steps.wroteFile()) {
+      progress.doing("checking the image");
+      made.check(scratch);
+      steps.verify(made.checksum(scratch, "/from-guest"));
+    }
+    return summary;
+  }
+
+  private Path initrd(Lab lab, Path kernel) throws IOException, CliException {
+    if (options.initrd() != null) {
+      return options.initrd();
+    }
+    Path modules = lab.modules();
+    if (options.kernel() != null) {
+      modules = KernelModules.find(kernel);
+      progress.line(
+          modules == null
+              ? "      no modules found for " + kernel + ": it must have virtio and ext4 built in"
+              : "      modules of " + kernel + ": " + modules);
+    }
+    Path initrd = scratch.resolve("initrd.cpio");
+    Initramfs.write(initrd, lab.busybox(), modules);
+    return initrd;
+  }
+
+  private Summary serve(Qemu qemu, Path image, Steps steps)
+      throws IOException, CliException, InterruptedException {
+    BlkOptions blk =
+        BlkOptions.builder()
+            .queues(options.queues())
+            .serial(SERIAL)
+            .readOnly(steps.readOnly())
+            .observer(latencies)
+            .build();
+    Path path = scratch.resolve("disk.sock");
+    RawFileOptions how = RawFileOptions.of(image).withReadOnly(steps.readOnly());
+    try (RawFileBackend backend = RawFileBackend.open(how)) {
+      BlkDevice device = new BlkDevice(backend, blk);
+      VhostUserOptions ring = VhostUserOptions.defaults().withMode(options.mode());
+      try (VhostUserServer server = new VhostUserServer(device, ring);
+          UnixServerSocket socket = UnixServerSocket.bind(path, server.waker())) {
+        Thread thread =
+            Thread.ofPlatform().daemon().name("vhost-user").start(() -> accept(server, socket));
+        try {
+          guest(qemu, new Qemu.Disk(path, options.queues(), options.packed()), steps);
+        } finally {
+          server.stop();
+          thread.join(SERVER_PATIENCE_MILLIS);
+        }
+        return new Summary(qemu.accelerator(), server.stats(), device.stats(), latencies);
+      }
+    } catch (ImageException e) {
+      throw new CliException(e.getMessage(), e);
+    }
+  }
+
+  private static void accept(VhostUserServer server, UnixServerSocket socket) {
+    try {
+      server.serve(socket);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private void guest(Qemu qemu, Qemu.Disk disk, Steps steps)
+      throws CliException, InterruptedException {
+    List<String> command =
+        qemu.command(steps.kernelArguments(), disk, options.interactive());
+    progress.doing("booting under " + (qemu.accelerator().equals("kvm") ? "KVM" : "TCG"));
+    if (options.interactive()) {
+      progress.quiet();
+      try (Guest running = Guest.startInteractive(command)) {
+        guest = running;
+        int code = running.awaitEnd();
+        if (code != 0) {
+          throw new CliException("QEMU ended with exit code " + code);
+        }
+      }
+      return;
+    }
+    try (Guest running = Guest.start(command)) {
+      guest = running;
+      try {
+        steps.follow(running);
+      } catch (CliException e) {
+        progress.quiet();
+        running.lastLines().forEach(line -> progress.line("      | " + line));
+        throw e;
+      }
+    }
+  }
+
+  private void cleanUp() {
+    Guest running = guest;
+    if (running != null) {
+      running.close();
+    }
+    try (Stream<Path> files = Files.walk(scratch)) {
+      files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+    } catch (IOException e) {
+      progress.line("cannot remove " + scratch + ": " + e.getMessage());
+    }
+  }
+
+  @Override
+  public void close() {
+    cleanUp();
+    try {
+      Runtime.getRuntime().removeShutdownHook(hook);
+    } catch (IllegalStateException e) {
+      progress.quiet(); // The process ends already, and the hook runs.
+    }
+  }
+}

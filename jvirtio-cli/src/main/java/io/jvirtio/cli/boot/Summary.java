@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.cli.boot;
+
+import io.jvirtio.devices.blk.BlkRequestType;
+import io.jvirtio.devices.blk.BlkStats;
+import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.FeatureNames;
+import io.jvirtio.vhost.VhostUserStats;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** What went over the device, for people and for programs. */
+record Summary(String accelerator, VhostUserStats ring, BlkStats disk, Latencies latencies) {
+  private static final int WIDTH = 78;
+  private static final int VIRTIO_F_RING_PACKED = 34;
+
+  /** Whether the driver and the device agreed on the packed format of queues. */
+  boolean packed() {
+    return ring.negotiated().has(VIRTIO_F_RING_PACKED);
+  }
+
+  private List<String> features() {
+    return FeatureNames.of(DeviceType.BLOCK.id(), ring.negotiated());
+  }
+
+  private Map<String, Object> requests() {
+    Map<String, Object> requests = new LinkedHashMap<>();
+    for (BlkRequestType type : BlkRequestType.values()) {
+      if (disk.requests(type) != 0) {
+        requests.put(type.name().toLowerCase(Locale.ROOT), disk.requests(type));
+      }
+    }
+    return requests;
+  }
+
+  /** Lines for people. */
+  List<String> lines() {
+    List<String> lines = new ArrayList<>();
+    wrap(lines, "features", features());
+    List<String> requests = new ArrayList<>();
+    requests().forEach((type, count) -> requests.add(count + " " + type));
+    requests.add(disk.ioErrors() + " failed");
+    wrap(lines, "requests", requests);
+    wrap(
+        lines,
+        "bytes",
+        List.of(disk.bytesRead() + " read", disk.bytesWritten() + " written"));
+    wrap(
+        lines,
+        "notifications",
+        List.of(
+            ring.notificationsReceived() + " received",
+            ring.notificationsSent() + " sent",
+            ring.notificationsSuppressed() + " suppressed"));
+    wrap(
+        lines,
+        "latency",
+        List.of(
+            String.format(Locale.ROOT, "p50 %.0f us", latencies.micros(50)),
+            String.format(Locale.ROOT, "p99 %.0f us", latencies.micros(99)),
+            String.format(Locale.ROOT, "max %.0f us", latencies.micros(100))));
+    return lines;
+  }
+
+  private static void wrap(List<String> lines, String title, List<String> items) {
+    StringBuilder line = new StringBuilder(String.format("%-15s", title));
+    String separator = "";
+    for (String item : items) {
+      if (line.length() + separator.length() + item.length() > WIDTH && !separator.isEmpty()) {
+        lines.add(line + ",");
+        line = new StringBuilder(" ".repeat(15));
+        separator = "";
+      }
+      line.append(separator).append(item);
+      separator = ", ";
+    }
+    lines.add(line.toString());
+  }
+
+  /** For programs. */
+  Map<String, Object> json() {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("accelerator", accelerator);
+    map.put("packed", packed());
+    map.put("features", features());
+    map.put("requests", requests());
+    map.put("failedRequests", disk.ioErrors());
+    map.put("bytesRead", disk.bytesRead());
+    map.put("bytesWritten", disk.bytesWritten());
+    map.put("notificationsReceived", ring.notificationsReceived());
+    map.put("notificationsSent", ring.notificationsSent());
+    map.put("notificationsSuppressed", ring.notificationsSuppressed());
+    map.put("latencyP50Micros", latencies.micros(50));
+    map.put("latencyP99Micros", latencies.micros(99));
+    map.put("latencyMaxMicros", latencies.micros(100));
+    return map;
+  }
+}
