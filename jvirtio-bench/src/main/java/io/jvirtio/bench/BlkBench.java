@@ -107,8 +107,7 @@ public final class BlkBench {
                     + ",addr.path="
                     + socket);
     System.err.println("bench: starting " + server);
-    Daemon daemon =
-        Daemon.start(server, command, socket, folder.resolve(server + ".log"), java);
+    Daemon daemon = Daemon.start(server, command, socket, folder.resolve(server + ".log"), java);
     daemons.add(daemon);
     for (String load : options.loads()) {
       blkioBench(daemon, load, "32", WARM_UP_SECONDS);

@@ -69,7 +69,8 @@ record BlkBenchOptions(
       }
     }
     if (jvirtio == null || bin == null) {
-      throw new IllegalArgumentException("--jvirtio and --bin are needed; scripts/bench gives them");
+      throw new IllegalArgumentException(
+          "--jvirtio and --bin are needed; scripts/bench gives them");
     }
     return new BlkBenchOptions(
         jvirtio, bin, servers, rounds, seconds, depths, loads, clientPoll, json);

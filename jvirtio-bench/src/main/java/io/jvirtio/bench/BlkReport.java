@@ -73,9 +73,7 @@ record BlkReport(
   private static double median(List<Double> values) {
     double[] sorted = values.stream().mapToDouble(d -> d).sorted().toArray();
     int middle = sorted.length / 2;
-    return sorted.length % 2 == 1
-        ? sorted[middle]
-        : (sorted[middle - 1] + sorted[middle]) / 2;
+    return sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
   }
 
   /** One object: every round of every measurement, and what the processes cost. */

@@ -98,8 +98,7 @@ final class Daemon implements AutoCloseable {
   /** Bytes that all threads of the JVM that live now have allocated since they began. */
   long allocatedBytes() throws IOException, InterruptedException {
     String jcmd = Path.of(System.getProperty("java.home"), "bin", "jcmd").toString();
-    String dump =
-        Commands.run(List.of(jcmd, Long.toString(process.pid()), "Thread.print", "-e"));
+    String dump = Commands.run(List.of(jcmd, Long.toString(process.pid()), "Thread.print", "-e"));
     double sum = 0;
     for (String line : dump.split("\n")) {
       // Not the threads that answer jcmd itself, nor compilers, which come and go.

@@ -74,10 +74,16 @@ final class RingDriver {
     this.eventIdx = eventIdx;
   }
 
-  /** Bytes that a driver needs: the ring, the indirect tables, and one page that all requests use. */
+  /**
+   * Bytes that a driver needs: the ring, the indirect tables, and one page that all requests use.
+   */
   static long memorySize(int size) {
-    return 2L * PAGE + SplitRing.descSize(size) + SplitRing.availSize(size)
-        + SplitRing.usedSize(size) + (long) size * STRIDE * DESC_SIZE + 2L * PAGE;
+    return 2L * PAGE
+        + SplitRing.descSize(size)
+        + SplitRing.availSize(size)
+        + SplitRing.usedSize(size)
+        + (long) size * STRIDE * DESC_SIZE
+        + 2L * PAGE;
   }
 
   long desc() {
