@@ -202,8 +202,7 @@ public final class BlkCommand implements Callable<Integer> {
 
   private void serve(RawFileBackend backend, BlkDevice device, Stop stop)
       throws IOException, CliException {
-    VhostUserOptions options =
-        VhostUserOptions.defaults().withMode(mode).withOneShot(oneShot);
+    VhostUserOptions options = VhostUserOptions.defaults().withMode(mode).withOneShot(oneShot);
     try (VhostUserServer server = new VhostUserServer(device, options);
         SizeWatcher size = new SizeWatcher(image, device)) {
       stop.arm(server);

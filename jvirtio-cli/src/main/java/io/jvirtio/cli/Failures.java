@@ -4,6 +4,7 @@ package io.jvirtio.cli;
 import java.lang.System.Logger.Level;
 import java.util.List;
 import picocli.CommandLine;
+import picocli.CommandLine.MissingParameterException;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.UnmatchedArgumentException;
@@ -17,7 +18,8 @@ final class Failures {
   /** Wrong usage: exit code 2. */
   static int wrongUsage(ParameterException e, String[] args) {
     CommandLine command = e.getCommandLine();
-    String text = oneLine(e.getMessage());
+    String text =
+        oneLine(e.getMessage()).replaceFirst("^Error: ", "").replace(" (case-insensitive)", "");
     if (e instanceof UnmatchedArgumentException unmatched) {
       String first = unmatched.getUnmatched().getFirst();
       text = (first.startsWith("-") ? "unknown option " : "unknown argument ") + first;
@@ -26,9 +28,24 @@ final class Failures {
         text += " (did you mean " + String.join(" or ", known.subList(0, 1)) + "?)";
       }
     }
+    String unknown = unknownOption(command, args);
+    if (e instanceof MissingParameterException && unknown != null) {
+      // Its author believes to have given what is missing.
+      text = "unknown option " + unknown;
+    }
     String name = command.getCommandSpec().qualifiedName();
     command.getErr().println(name + ": " + text + "; see '" + name + " --help'");
     return CommandLine.ExitCode.USAGE;
+  }
+
+  private static String unknownOption(CommandLine command, String[] args) {
+    for (String arg : args) {
+      String option = arg.replaceFirst("=.*", "");
+      if (option.startsWith("--") && command.getCommandSpec().findOption(option) == null) {
+        return option;
+      }
+    }
+    return null;
   }
 
   /** Everything else: exit code 1. */

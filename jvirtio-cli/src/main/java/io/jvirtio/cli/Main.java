@@ -28,7 +28,8 @@ import picocli.CommandLine.Spec;
     })
 public final class Main implements Runnable {
   /** What {@code --print-capabilities} answers (vhost-user, Back-end program conventions). */
-  static final String CAPABILITIES = "{\"type\":\"block\",\"features\":[\"read-only\",\"blk-file\"]}";
+  static final String CAPABILITIES =
+      "{\"type\":\"block\",\"features\":[\"read-only\",\"blk-file\"]}";
 
   @Spec private CommandSpec spec;
 

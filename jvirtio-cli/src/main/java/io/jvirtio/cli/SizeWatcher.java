@@ -39,8 +39,7 @@ final class SizeWatcher implements AutoCloseable {
   }
 
   void start() {
-    timer.scheduleWithFixedDelay(
-        this::look, PERIOD_SECONDS, PERIOD_SECONDS, TimeUnit.SECONDS);
+    timer.scheduleWithFixedDelay(this::look, PERIOD_SECONDS, PERIOD_SECONDS, TimeUnit.SECONDS);
   }
 
   private void look() {

@@ -110,8 +110,7 @@ public final class BootCommand implements Callable<Integer> {
     Logging.setUp(Logging.LogLevel.WARNING);
     PrintWriter out = json ? spec.commandLine().getErr() : spec.commandLine().getOut();
     boolean terminal = System.console() != null && System.console().isTerminal() && !json;
-    BootOptions options =
-        new BootOptions(interactive, kernel, initrd, disk, packed, queues, mode);
+    BootOptions options = new BootOptions(interactive, kernel, initrd, disk, packed, queues, mode);
     try (Progress progress = new Progress(out, terminal);
         BootRun run = new BootRun(options, progress)) {
       Summary summary = run.run();

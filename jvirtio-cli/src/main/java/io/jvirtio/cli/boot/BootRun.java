@@ -123,8 +123,7 @@ final class BootRun implements AutoCloseable {
 
   private void guest(Qemu qemu, Qemu.Disk disk, Steps steps)
       throws CliException, InterruptedException {
-    List<String> command =
-        qemu.command(steps.kernelArguments(), disk, options.interactive());
+    List<String> command = qemu.command(steps.kernelArguments(), disk, options.interactive());
     progress.doing("booting under " + (qemu.accelerator().equals("kvm") ? "KVM" : "TCG"));
     if (options.interactive()) {
       progress.quiet();

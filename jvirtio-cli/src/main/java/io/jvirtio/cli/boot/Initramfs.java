@@ -25,7 +25,8 @@ final class Initramfs {
    * @param modules {@code lib/modules/VERSION}, or null for a kernel that needs none
    */
   static void write(Path target, Path busybox, Path modules) throws IOException, CliException {
-    try (CpioWriter cpio = new CpioWriter(new BufferedOutputStream(Files.newOutputStream(target)))) {
+    try (CpioWriter cpio =
+        new CpioWriter(new BufferedOutputStream(Files.newOutputStream(target)))) {
       for (String folder : List.of("bin", "dev", "proc", "sys", "mnt", "modules")) {
         cpio.directory(folder);
       }

@@ -43,8 +43,7 @@ final class KernelModules {
       return null;
     }
     int start =
-        VERSION_BASE
-            + ((setup[VERSION_POINTER] & 0xff) | (setup[VERSION_POINTER + 1] & 0xff) << 8);
+        VERSION_BASE + ((setup[VERSION_POINTER] & 0xff) | (setup[VERSION_POINTER + 1] & 0xff) << 8);
     int end = start;
     while (end < setup.length && setup[end] > ' ') {
       end++;

@@ -74,7 +74,8 @@ final class Programs {
     try {
       return builder.start();
     } catch (IOException e) {
-      throw new CliException("cannot start " + builder.command().getFirst() + ": " + e.getMessage(), e);
+      throw new CliException(
+          "cannot start " + builder.command().getFirst() + ": " + e.getMessage(), e);
     }
   }
 

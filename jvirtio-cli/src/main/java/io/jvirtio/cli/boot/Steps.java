@@ -71,8 +71,7 @@ final class Steps {
     progress.doing("looking for the disk");
     String[] disk = guest.expect("disk", "find the disk", STEP);
     long mebibytes = Long.parseLong(disk[0]) * SECTOR >> 20;
-    progress.done(
-        "guest: disk /dev/vda found, " + mebibytes + " MiB, " + disk[1] + " queue(s)");
+    progress.done("guest: disk /dev/vda found, " + mebibytes + " MiB, " + disk[1] + " queue(s)");
     if (made != null) {
       followFiles(guest);
     } else {

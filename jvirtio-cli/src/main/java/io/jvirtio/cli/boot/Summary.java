@@ -44,10 +44,7 @@ record Summary(String accelerator, VhostUserStats ring, BlkStats disk, Latencies
     requests().forEach((type, count) -> requests.add(count + " " + type));
     requests.add(disk.ioErrors() + " failed");
     wrap(lines, "requests", requests);
-    wrap(
-        lines,
-        "bytes",
-        List.of(disk.bytesRead() + " read", disk.bytesWritten() + " written"));
+    wrap(lines, "bytes", List.of(disk.bytesRead() + " read", disk.bytesWritten() + " written"));
     wrap(
         lines,
         "notifications",

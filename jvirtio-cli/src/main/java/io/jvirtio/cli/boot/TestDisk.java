@@ -62,9 +62,7 @@ record TestDisk(Path image, SortedMap<String, String> files) {
     Path copy = scratch.resolve("from-image");
     Files.write(copy, new byte[0]);
     Programs.run(
-        scratch,
-        DEADLINE,
-        List.of("debugfs", "-R", "dump " + file + " " + copy, image.toString()));
+        scratch, DEADLINE, List.of("debugfs", "-R", "dump " + file + " " + copy, image.toString()));
     return Checksums.of(copy);
   }
 }
