@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.BlkRequestType;
 import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicLong;
+import jdk.jfr.consumer.RecordedEvent;
+import jdk.jfr.consumer.RecordingStream;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -50,9 +53,14 @@ class FileSystemTest {
   @EnumSource(Machine.class)
   void ext4IsMadeFilledRemountedAndTrimmed(Machine machine) throws Exception {
     Path image = Host.image(folder, "disk.img", SIZE);
-    try (ServedDisk disk =
+    AtomicLong tracedFlushes = new AtomicLong();
+    try (RecordingStream trace = new RecordingStream();
+        ServedDisk disk =
             new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults());
         Guest guest = Guest.on(machine, folder).disk(disk.socket()).boot(SCRIPT)) {
+      trace.enable("io.jvirtio.Request");
+      trace.onEvent("io.jvirtio.Request", event -> count(event, tracedFlushes));
+      trace.startAsync();
       guest.await("WRITTEN");
       assertTrue(disk.requests(BlkRequestType.FLUSH) > 0, "sync has reached the device");
       long full = Host.allocated(image);
@@ -67,9 +75,18 @@ class FileSystemTest {
       assertEquals(0, disk.stats().faults());
       assertEquals(0, disk.stats().protocolFaults());
 
+      trace.stop();
+      assertTrue(tracedFlushes.get() > 0, "flushes are in the trace");
+
       Host.assertCleanExt4(image);
       assertEquals(guest.value("sums"), Host.sha256(Host.readFromExt4(image, "sums")));
       assertEquals(guest.value("file7"), Host.sha256(Host.readFromExt4(image, "file7")));
+    }
+  }
+
+  private static void count(RecordedEvent event, AtomicLong flushes) {
+    if (event.getString("type").equals(BlkRequestType.FLUSH.name())) {
+      flushes.incrementAndGet();
     }
   }
 }

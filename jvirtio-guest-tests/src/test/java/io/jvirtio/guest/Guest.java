@@ -3,7 +3,6 @@ package io.jvirtio.guest;
 
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -116,7 +115,10 @@ final class Guest implements AutoCloseable {
         }
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      // The machine was ended while it ran; what it said until then counts.
+      synchronized (this) {
+        console.append("(").append(e.getMessage()).append(")\n");
+      }
     } finally {
       synchronized (this) {
         ended = true;

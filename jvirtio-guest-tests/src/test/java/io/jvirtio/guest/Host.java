@@ -2,6 +2,7 @@
 package io.jvirtio.guest;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -67,7 +68,7 @@ final class Host {
 
   /** Makes a file longer, by a hole. */
   static void resize(Path image, long bytes) throws IOException {
-    try (var file = new java.io.RandomAccessFile(image.toFile(), "rw")) {
+    try (var file = new RandomAccessFile(image.toFile(), "rw")) {
       file.setLength(bytes);
     }
   }
@@ -104,6 +105,16 @@ final class Host {
       return Files.readAllBytes(copy);
     } finally {
       Files.delete(copy);
+    }
+  }
+
+  /** The ASCII text at an offset of a file. */
+  static String textAt(Path file, long offset, int length) throws IOException {
+    try (var access = new RandomAccessFile(file.toFile(), "r")) {
+      byte[] bytes = new byte[length];
+      access.seek(offset);
+      access.readFully(bytes);
+      return new String(bytes, StandardCharsets.US_ASCII);
     }
   }
 }

@@ -22,6 +22,7 @@ final class ServedDisk implements AutoCloseable {
   private final UnixServerSocket listening;
   private final CompletableFuture<Void> served = new CompletableFuture<>();
   private final Path socket;
+  private boolean closed;
 
   /** Serves an image with the given options. */
   ServedDisk(Path image, Path socket, BlkOptions options) throws IOException {
@@ -64,6 +65,10 @@ final class ServedDisk implements AutoCloseable {
 
   @Override
   public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
     server.stop();
     try {
       // Throws what serve() has thrown.
