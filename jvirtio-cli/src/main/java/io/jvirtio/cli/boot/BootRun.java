@@ -24,6 +24,7 @@ import java.util.stream.Stream;
  */
 final class BootRun implements AutoCloseable {
   private static final String SERIAL = "jvirtio-boot";
+  private static final int REMOVALS = 5;
   private static final long SERVER_PATIENCE_MILLIS = 10_000;
 
   private final BootOptions options;
@@ -153,10 +154,14 @@ final class BootRun implements AutoCloseable {
     if (running != null) {
       running.close();
     }
-    try (Stream<Path> files = Files.walk(scratch)) {
-      files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
-    } catch (IOException e) {
-      progress.line("cannot remove " + scratch + ": " + e.getMessage());
+    // The server removes its socket meanwhile, on Ctrl-C: then the walk is taken up again.
+    for (int i = 0; i < REMOVALS && Files.exists(scratch); i++) {
+      try (Stream<Path> files = Files.walk(scratch)) {
+        files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+      } catch (IOException | UncheckedIOException e) {
+        System.getLogger(BootRun.class.getName())
+            .log(System.Logger.Level.DEBUG, "removing " + scratch, e);
+      }
     }
   }
 

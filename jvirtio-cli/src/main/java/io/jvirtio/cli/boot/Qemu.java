@@ -32,7 +32,8 @@ record Qemu(Path program, String accelerator, Path kernel, Path initrd) {
     words.add(program.toString());
     words.addAll(List.of("-accel", accelerator, "-m", Integer.toString(MEMORY)));
     if (accelerator.equals("tcg")) {
-      // The cmpxchg16b of QEMU 7.2 corrupts the flags, over which Linux 6.12 panics.
+      // Seen once under QEMU 7.2: Linux 6.12 panicked right behind a cmpxchg16b, with the bits of a
+      // pointer in its flags. Without that instruction it takes another way.
       words.addAll(List.of("-cpu", "qemu64,-cx16"));
     }
     words.addAll(List.of("-nodefaults", "-display", "none", "-no-reboot"));
