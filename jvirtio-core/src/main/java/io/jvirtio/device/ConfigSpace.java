@@ -98,7 +98,9 @@ public final class ConfigSpace {
 
   /** The host's hook for {@link #change}. */
   synchronized void onChange(Runnable action) {
-    changed = action;
+    if (this != EMPTY) { // shared by all devices that have none: nothing in it can change
+      changed = action;
+    }
   }
 
   /**

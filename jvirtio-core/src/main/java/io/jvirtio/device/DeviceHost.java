@@ -9,6 +9,7 @@ import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.spec.SplitRing;
 import io.jvirtio.trace.Trace;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -42,6 +43,14 @@ public final class DeviceHost {
           ReservedFeatures.VIRTIO_F_EVENT_IDX,
           ReservedFeatures.VIRTIO_F_VERSION_1);
 
+  /** What a driver can set. SUSPEND is ignored because VIRTIO_F_SUSPEND is not offered. */
+  private static final int DRIVER_STATUS =
+      DeviceStatus.ACKNOWLEDGE
+          | DeviceStatus.DRIVER
+          | DeviceStatus.FEATURES_OK
+          | DeviceStatus.DRIVER_OK
+          | DeviceStatus.FAILED;
+
   private final VirtioDevice device;
   private final HostListener listener;
   private final FeatureBits offered;
@@ -66,17 +75,26 @@ public final class DeviceHost {
    * A host that offers only some of the ring features, such as what a user has switched off.
    *
    * @param ringFeatures of the reserved bits that the host implements, those to offer
-   * @throws IllegalArgumentException for a reserved bit that the host does not implement
+   * @throws IllegalArgumentException for a reserved bit that the host does not implement, and for a
+   *     device that offers ring features itself or a queue size that is not allowed
    */
   public DeviceHost(VirtioDevice device, HostListener listener, FeatureBits ringFeatures) {
     if (!ringFeatures.isSubsetOf(RING_FEATURES)) {
       throw new IllegalArgumentException("not implemented: " + ringFeatures.minus(RING_FEATURES));
+    }
+    for (int bit : device.features().bits()) {
+      if (ReservedFeatures.nameOf(bit) != null) {
+        throw new IllegalArgumentException("the device offers " + ReservedFeatures.nameOf(bit));
+      }
     }
     this.device = device;
     this.listener = listener;
     this.offered = device.features().or(ringFeatures);
     this.queues = new QueueSlot[device.queueCount()];
     for (int i = 0; i < queues.length; i++) {
+      if (!SplitRing.isValidQueueSize(device.queueMaxSize(i))) {
+        throw new IllegalArgumentException("queue size " + device.queueMaxSize(i));
+      }
       queues[i] = new QueueSlot(this, i, device.queueMaxSize(i));
     }
     device.config().onChange(this::configurationChanged);
@@ -147,7 +165,7 @@ public final class DeviceHost {
       reset();
       return;
     }
-    int fresh = value & ~status() & ~DeviceStatus.DEVICE_NEEDS_RESET;
+    int fresh = value & DRIVER_STATUS & ~status();
     if ((fresh & DeviceStatus.FEATURES_OK) != 0) {
       if (featuresAcceptable()) {
         negotiated();
@@ -197,14 +215,22 @@ public final class DeviceHost {
    * stays.
    */
   public void reset() {
+    IllegalStateException stuck = null;
     for (QueueSlot queue : queues) {
-      queue.stop();
+      try {
+        queue.stop();
+      } catch (IllegalStateException e) {
+        stuck = e;
+      }
       queue.forget();
     }
     driverFeatures = FeatureBits.NONE;
     bigEndian = false;
     device.reset();
     status.set(0);
+    if (stuck != null) {
+      throw stuck;
+    }
   }
 
   /** The largest size of a queue. */
@@ -255,7 +281,8 @@ public final class DeviceHost {
 
   /**
    * Replaces guest memory. Running queues finish what is in flight in the old memory, acknowledge,
-   * and go on in the new one; when this returns, nothing refers to the old memory any more.
+   * and go on in the new one; when this returns, nothing refers to the old memory any more. A
+   * broken queue stays broken.
    *
    * @param layouts the layouts of running queues in terms of the new memory, by queue number; null
    *     breaks the queue
@@ -263,10 +290,8 @@ public final class DeviceHost {
   public void setMemory(GuestMemory newMemory, IntFunction<QueueLayout> layouts) {
     boolean[] running = new boolean[queues.length];
     for (int i = 0; i < queues.length; i++) {
-      running[i] = queues[i].isRunning();
-      if (running[i]) {
-        queues[i].stop();
-      }
+      running[i] = queues[i].isRunning() && !queues[i].isBroken();
+      queues[i].stop();
     }
     memory = newMemory;
     for (int i = 0; i < queues.length; i++) {

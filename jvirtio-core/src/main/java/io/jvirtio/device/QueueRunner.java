@@ -33,6 +33,10 @@ final class QueueRunner implements EventSource {
   private final boolean polling;
   private final QueueHandler handler;
   private State state = State.RUNNING;
+
+  /** Also read by the control thread. */
+  private volatile boolean faulted;
+
   private CompletableFuture<Integer> stopped;
 
   QueueRunner(
@@ -90,6 +94,9 @@ final class QueueRunner implements EventSource {
     } catch (InternalError error) {
       broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()), null);
       return true;
+    } catch (RuntimeException | Error bug) {
+      broken(new PeerFault(FaultReason.DEVICE_ERROR, queue.index()), bug);
+      return true;
     }
   }
 
@@ -120,7 +127,7 @@ final class QueueRunner implements EventSource {
   }
 
   boolean isBroken() {
-    return state == State.BROKEN;
+    return faulted;
   }
 
   private void finish() {
@@ -137,15 +144,17 @@ final class QueueRunner implements EventSource {
     owner.removeSource(this);
     try {
       handler.stopped();
-    } finally {
-      stopped.complete(queue.nextIndex());
+    } catch (RuntimeException | Error bug) {
+      host.queueFaulted(queue.index(), new PeerFault(FaultReason.DEVICE_ERROR, queue.index()), bug);
     }
+    stopped.complete(queue.nextIndex());
   }
 
   private void broken(PeerFault fault, Throwable bug) {
     queue.close();
     if (state == State.RUNNING) {
       state = State.BROKEN;
+      faulted = true;
       host.queueFaulted(queue.index(), fault, bug);
       listener.queueBroken(queue.index(), fault);
     }

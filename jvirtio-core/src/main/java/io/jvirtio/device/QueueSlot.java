@@ -44,6 +44,11 @@ final class QueueSlot {
     return runner != null;
   }
 
+  /** Whether it runs no more because of a fault. */
+  boolean isBroken() {
+    return runner != null && runner.isBroken();
+  }
+
   void enable(QueueLayout newLayout, QueueOwner newOwner, boolean poll) {
     if (runner != null) {
       return;
@@ -73,7 +78,7 @@ final class QueueSlot {
     QueueRunner started;
     try {
       started = new QueueRunner(host, queue, owner, host.listener(), polling);
-    } catch (RuntimeException bug) {
+    } catch (RuntimeException | Error bug) {
       LOG.log(Level.ERROR, "device failed to start queue " + index, bug);
       throw new PeerFault(FaultReason.DEVICE_ERROR, index);
     }
