@@ -22,7 +22,6 @@ import java.util.stream.Stream;
  */
 public final class BlkBench {
   private static final int IMAGE_MIB = 256;
-  private static final int WARM_UP_SECONDS = 5;
   private static final int IDLE_SECONDS = 3;
   private static final Pattern KIOPS = Pattern.compile("\"kiops\": ([0-9.]+)");
 
@@ -67,6 +66,8 @@ public final class BlkBench {
         System.err.printf("bench: round %d of %d%n", round, options.rounds());
         round();
       }
+      // Before anything else can fail: what was measured so far.
+      System.out.print(new BlkReport(options, results, processes).text());
       for (Daemon daemon : daemons) {
         process(daemon);
       }
@@ -77,7 +78,7 @@ public final class BlkBench {
       delete(folder);
     }
     BlkReport report = new BlkReport(options, results, processes);
-    System.out.print(report.text());
+    System.out.print(report.processText());
     if (options.json() != null) {
       Files.writeString(options.json(), report.json());
     }
@@ -110,8 +111,8 @@ public final class BlkBench {
     Daemon daemon = Daemon.start(server, command, socket, folder.resolve(server + ".log"), java);
     daemons.add(daemon);
     for (String load : options.loads()) {
-      blkioBench(daemon, load, "32", WARM_UP_SECONDS);
-      blkioBench(daemon, load, "1", WARM_UP_SECONDS);
+      blkioBench(daemon, load, "32", options.seconds());
+      blkioBench(daemon, load, "1", options.seconds());
     }
     daemon.pause();
   }

@@ -21,7 +21,7 @@ record BlkReport(
     return load + " " + depth + " " + server;
   }
 
-  /** Tables: medians, ratios to the peer, and what the processes cost. */
+  /** A table: medians, and ratios to the peer. */
   String text() {
     StringBuilder out = new StringBuilder();
     out.append(
@@ -41,7 +41,12 @@ record BlkReport(
         out.append('\n');
       }
     }
-    out.append('\n');
+    return out.append('\n').toString();
+  }
+
+  /** What the processes cost, a line each. */
+  String processText() {
+    StringBuilder out = new StringBuilder();
     processes.forEach(
         (server, figures) -> {
           out.append(server).append(':');

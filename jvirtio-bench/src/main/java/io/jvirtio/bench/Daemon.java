@@ -74,6 +74,9 @@ final class Daemon implements AutoCloseable {
   }
 
   private void signal(String signal) throws IOException, InterruptedException {
+    if (!process.isAlive()) {
+      throw new IOException(name + " has ended by itself with exit code " + process.exitValue());
+    }
     Commands.run(List.of("kill", "-" + signal, Long.toString(process.pid())));
   }
 
