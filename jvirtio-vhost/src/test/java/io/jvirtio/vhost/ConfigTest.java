@@ -46,8 +46,7 @@ class ConfigTest {
   }
 
   private byte[] read(int offset, int size) throws IOException {
-    frontEnd.send(
-        VhostUserRequest.GET_CONFIG, FrontEnd.config(offset, size, 0, new byte[size]));
+    frontEnd.send(VhostUserRequest.GET_CONFIG, FrontEnd.config(offset, size, 0, new byte[size]));
     ByteBuffer payload = frontEnd.receive(VhostUserRequest.GET_CONFIG).payload();
     assertEquals(offset, payload.getInt());
     assertEquals(size, payload.getInt());
@@ -104,8 +103,7 @@ class ConfigTest {
   void aWritableFieldCanBeWritten() throws IOException {
     assertEquals(0, write(8, 0, 0));
     assertArrayEquals(new byte[] {0}, read(8, 1));
-    frontEnd.send(
-        VhostUserRequest.SET_CONFIG, FrontEnd.config(8, 1, 0, new byte[] {1}));
+    frontEnd.send(VhostUserRequest.SET_CONFIG, FrontEnd.config(8, 1, 0, new byte[] {1}));
     assertArrayEquals(new byte[] {1}, read(8, 1));
   }
 
@@ -117,8 +115,7 @@ class ConfigTest {
     assertNotEquals(0, write(8, 0, 0, 0));
     assertNotEquals(0, write(200, 0, 1));
     // Without REPLY_ACK asked for, too.
-    frontEnd.send(
-        VhostUserRequest.SET_CONFIG, FrontEnd.config(9, 1, 0, new byte[] {1}));
+    frontEnd.send(VhostUserRequest.SET_CONFIG, FrontEnd.config(9, 1, 0, new byte[] {1}));
     assertArrayEquals(all, read(0, 10));
   }
 
@@ -172,8 +169,7 @@ class ConfigTest {
   @Test
   void aChannelThatIsNoSocketEndsTheConnection() throws IOException {
     frontEnd.makeMemory();
-    frontEnd.send(
-        VhostUserRequest.SET_BACKEND_REQ_FD, new byte[0], frontEnd.memfd.value());
+    frontEnd.send(VhostUserRequest.SET_BACKEND_REQ_FD, new byte[0], frontEnd.memfd.value());
     frontEnd.expectEnd();
   }
 
@@ -188,7 +184,6 @@ class ConfigTest {
     ring.driver.publish();
     ring.kick.signal();
     frontEnd.receive(channel, CONFIG_CHANGE_MSG, 1);
-    Await.until(
-        "NEEDS_RESET", () -> frontEnd.get(VhostUserRequest.GET_STATUS) == (0xf | 0x40));
+    Await.until("NEEDS_RESET", () -> frontEnd.get(VhostUserRequest.GET_STATUS) == (0xf | 0x40));
   }
 }

@@ -77,8 +77,7 @@ class MemoryTableTest {
   void aQueueRunsInMemoryOfSlots() throws IOException {
     long half = FrontEnd.SIZE / 2;
     assertEquals(0, add(frontEnd.memfd, FrontEnd.GUEST, half, FrontEnd.USER, 0));
-    assertEquals(
-        0, add(frontEnd.memfd, FrontEnd.GUEST + half, half, FrontEnd.USER + half, half));
+    assertEquals(0, add(frontEnd.memfd, FrontEnd.GUEST + half, half, FrontEnd.USER + half, half));
     FrontEnd.Ring ring = frontEnd.ring(0);
     frontEnd.start(ring, 0);
     frontEnd.driverOk();
@@ -108,8 +107,7 @@ class MemoryTableTest {
   @Test
   void anEmptyTableIsNoMemory() throws IOException {
     frontEnd.sendTable(frontEnd.memfd);
-    assertEquals(
-        0, frontEnd.acknowledged(VhostUserRequest.SET_MEM_TABLE, FrontEnd.table()));
+    assertEquals(0, frontEnd.acknowledged(VhostUserRequest.SET_MEM_TABLE, FrontEnd.table()));
     frontEnd.start(frontEnd.ring(0), 0);
     frontEnd.expectEnd();
   }
@@ -200,8 +198,7 @@ class MemoryTableTest {
     ring.echo("whole");
     Memfd.resize(frontEnd.memfd, 0);
     ring.kick.signal();
-    Await.until(
-        "NEEDS_RESET", () -> frontEnd.get(VhostUserRequest.GET_STATUS) == (0xf | 0x40));
+    Await.until("NEEDS_RESET", () -> frontEnd.get(VhostUserRequest.GET_STATUS) == (0xf | 0x40));
   }
 
   @Test
@@ -212,7 +209,6 @@ class MemoryTableTest {
     frontEnd.start(ring, 0);
     frontEnd.set(VhostUserRequest.SET_STATUS, 0xf);
     ring.kick.signal();
-    Await.until(
-        "NEEDS_RESET", () -> frontEnd.get(VhostUserRequest.GET_STATUS) == (0xf | 0x40));
+    Await.until("NEEDS_RESET", () -> frontEnd.get(VhostUserRequest.GET_STATUS) == (0xf | 0x40));
   }
 }

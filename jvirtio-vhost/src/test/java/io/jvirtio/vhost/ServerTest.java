@@ -105,8 +105,7 @@ class ServerTest {
   @Test
   void ringFeaturesCanBeLeftOut() throws IOException {
     VhostUserOptions plain =
-        BackEnd.options()
-            .withRingFeatures(FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1));
+        BackEnd.options().withRingFeatures(FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1));
     try (BackEnd backEnd = new BackEnd(directory, plain);
         FrontEnd frontEnd = backEnd.connect()) {
       assertEquals(
