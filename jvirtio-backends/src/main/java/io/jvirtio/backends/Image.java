@@ -40,6 +40,8 @@ final class Image implements AutoCloseable {
 
   private volatile boolean zeroRangeMissing;
 
+  private boolean closed;
+
   private Image(RawFile file, FileStatus status, RawFileOptions options) throws LinuxException {
     this.file = file;
     this.blockDevice = status.type() == FileType.BLOCK_DEVICE;
@@ -231,6 +233,10 @@ final class Image implements AutoCloseable {
   /** Unlocks and closes the image. */
   @Override
   public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
     try {
       // A ring that was closed just now may hold the open file, and with it the lock, a little
       // longer.

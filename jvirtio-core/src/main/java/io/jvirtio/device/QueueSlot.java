@@ -89,10 +89,11 @@ final class QueueSlot {
   int stop() {
     if (runner != null) {
       QueueRunner stopping = runner;
-      runner = null;
       CompletableFuture<Integer> done = new CompletableFuture<>();
       owner.execute(() -> stopping.stop(done));
       int next = await(done);
+      // Not before: a queue that did not stop in time still holds on to guest memory.
+      runner = null;
       layout =
           new QueueLayout(
               layout.size(),

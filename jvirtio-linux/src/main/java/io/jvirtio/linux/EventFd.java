@@ -14,6 +14,7 @@ import java.lang.foreign.MemorySegment;
 public final class EventFd implements AutoCloseable {
   private static final int EFD_CLOEXEC = 0x80000;
   private static final int EFD_NONBLOCK = 0x800;
+  private static final int RWF_NOWAIT = 8;
 
   // What every signal writes. Never written again, so all threads share it.
   private static final MemorySegment ONE = one();
@@ -76,13 +77,21 @@ public final class EventFd implements AutoCloseable {
    * @throws LinuxException when closed
    */
   public long drain() throws LinuxException {
-    MemorySegment value = Libc.scratch();
-    long result = Libc.retry(SystemCall.READ, fd.value(), value.address(), 8);
+    // O_NONBLOCK belongs to the open file, which the peer shares and could clear again: only
+    // RWF_NOWAIT is sure not to block.
+    long value = Libc.scratch().address();
+    long iovec = value + 8;
+    RawMemory.putLong(iovec, value);
+    RawMemory.putLong(iovec + 8, 8);
+    long result = Libc.retry(SystemCall.PREADV2, fd.value(), iovec, 1, -1, -1, RWF_NOWAIT);
+    if (result == -Errno.EOPNOTSUPP) {
+      result = Libc.retry(SystemCall.READ, fd.value(), value, 8);
+    }
     if (result == -Errno.EAGAIN) {
       return 0;
     }
     LinuxException.check("read", result);
-    return RawMemory.getLong(value.address());
+    return RawMemory.getLong(value);
   }
 
   /** The descriptor, which stays this object's. */

@@ -4,6 +4,7 @@ package io.jvirtio.vhost;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.Fd;
+import io.jvirtio.linux.FdSink;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.linux.Waker;
@@ -137,13 +138,22 @@ public final class VhostUserServer implements AutoCloseable {
   private static boolean step(VhostUserSession session, UnixSocket connection, MemorySegment buffer)
       throws IOException, ProtocolFault {
     List<Fd> fds = new ArrayList<>();
+    // One more than any message may have is enough to send its sender away.
+    FdSink sink =
+        fd -> {
+          if (fds.size() <= VhostUserCodec.MAX_TABLE_REGIONS) {
+            fds.add(fd);
+          } else {
+            fd.close();
+          }
+        };
     try {
-      if (!connection.receive(buffer, VhostUserCodec.HEADER_SIZE, fds::add)) {
+      if (!connection.receive(buffer, VhostUserCodec.HEADER_SIZE, sink)) {
         return false;
       }
       VhostUserCodec.Header header =
           VhostUserCodec.header(buffer.asSlice(0, VhostUserCodec.HEADER_SIZE).asByteBuffer());
-      if (header.size() > 0 && !connection.receive(buffer, header.size(), fds::add)) {
+      if (header.size() > 0 && !connection.receive(buffer, header.size(), sink)) {
         throw new ProtocolFault(header.request() + " ends in its middle");
       }
       ByteBuffer payload = buffer.asSlice(0, header.size()).asByteBuffer();

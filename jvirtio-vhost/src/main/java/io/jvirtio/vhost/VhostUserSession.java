@@ -8,6 +8,7 @@ import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.linux.EventFd;
 import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.LinuxException;
+import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
@@ -30,7 +31,11 @@ final class VhostUserSession implements HostListener {
   /** Vring indexes have eight bits in the messages that carry descriptors. */
   static final int MAX_QUEUES = 256;
 
-  private static final int CONFIG_LIVE_MIGRATION = 1;
+  // The protocol has 0 for a write of the driver and 1 for migration; the Rust front-ends have 1
+  // for
+  // a write of the driver and 2 for migration.
+  private static final int CONFIG_FLAGS = 3;
+
   private static final int ALL_STEPS =
       DeviceStatus.ACKNOWLEDGE
           | DeviceStatus.DRIVER
@@ -343,10 +348,17 @@ final class VhostUserSession implements HostListener {
       host.config().read(message.offset(), bytes);
       return VhostUserCodec.reply(message.request(), message.offset(), message.flags(), bytes);
     }
-    // On the target of a migration the front-end restores fields that the driver cannot write; they
-    // are this device's own and stay what they are.
-    if (message.flags() != CONFIG_LIVE_MIGRATION) {
+    if ((message.flags() & ~CONFIG_FLAGS) != 0) {
+      throw new PeerFault(FaultReason.CONFIG_ACCESS_INVALID, message.flags());
+    }
+    try {
       host.config().write(message.offset(), message.bytes());
+    } catch (PeerFault readOnly) {
+      // On the target of a migration the front-end restores fields that the driver cannot write;
+      // they are this device's own and stay what they are.
+      if (message.flags() == 0) {
+        throw readOnly;
+      }
     }
     return null;
   }

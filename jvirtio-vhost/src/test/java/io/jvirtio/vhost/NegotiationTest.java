@@ -57,12 +57,10 @@ class NegotiationTest {
       frontEnd.shareMemory();
       FrontEnd.Ring ring = frontEnd.ring(0);
       frontEnd.start(ring, 0);
-      ring.submit("before DRIVER_OK");
-      ring.kick.signal();
-      frontEnd.sync();
-      assertEquals(0, ring.driver.pending());
+      // QEMU 7.2 never sends DRIVER_OK for some devices: a ring that starts stands for it.
+      assertEquals(0xf, frontEnd.get(VhostUserRequest.GET_STATUS));
+      ring.echo("before DRIVER_OK");
       frontEnd.driverOk();
-      ring.expect("before DRIVER_OK");
       ring.echo("after it");
       VhostUserStats stats = backEnd.server.stats();
       assertEquals(
