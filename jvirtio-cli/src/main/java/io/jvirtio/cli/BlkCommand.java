@@ -108,7 +108,7 @@ public final class BlkCommand implements Callable<Integer> {
       names = "--num-queues",
       defaultValue = "256",
       paramLabel = "N",
-      description = "Queues to offer, 1 to 1024 (default: ${DEFAULT-VALUE}).")
+      description = "Queues to offer, 1 to 256 (default: ${DEFAULT-VALUE}).")
   private int queues;
 
   @Option(
@@ -271,6 +271,10 @@ public final class BlkCommand implements Callable<Integer> {
     try {
       if (endpoint.fd != null && endpoint.fd < 0) {
         throw new IllegalArgumentException("--fd is " + endpoint.fd + ", must not be negative");
+      }
+      if (queues > VhostUserServer.MAX_QUEUES) {
+        throw new IllegalArgumentException(
+            "number of queues is " + queues + ", must be 1 to " + VhostUserServer.MAX_QUEUES);
       }
       return BlkOptions.builder()
           .queues(queues)

@@ -90,7 +90,7 @@ class UsageTest {
     "--blk-files=x, unknown option --blk-files",
     "--mode=fast, '--mode'",
     "--num-queues=0, number of queues is 0",
-    "--num-queues=1025, number of queues is 1025",
+    "--num-queues=257, number of queues is 257",
     "--num-queues=x, '--num-queues'",
     "--queue-size=300, queue size is 300",
     "--queue-size=65536, queue size is 65536",

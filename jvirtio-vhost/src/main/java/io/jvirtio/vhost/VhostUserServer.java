@@ -29,6 +29,9 @@ import java.util.List;
 public final class VhostUserServer implements AutoCloseable {
   private static final Logger LOG = System.getLogger(VhostUserServer.class.getName());
 
+  /** The most queues of a device: vring indexes have eight bits in messages with descriptors. */
+  public static final int MAX_QUEUES = 256;
+
   /** How long a front-end may take from the first byte of a message to its last. */
   private static final Duration MESSAGE_DEADLINE = Duration.ofSeconds(10);
 
@@ -44,9 +47,14 @@ public final class VhostUserServer implements AutoCloseable {
    * Starts the workers.
    *
    * @param device the device; it belongs to this server
+   * @throws IllegalArgumentException when the device has more than {@link #MAX_QUEUES} queues
    * @throws IOException when the process has no more room for descriptors
    */
   public VhostUserServer(VirtioDevice device, VhostUserOptions options) throws IOException {
+    if (device.queueCount() > MAX_QUEUES) {
+      throw new IllegalArgumentException(
+          device.queueCount() + " queues, vhost-user has at most " + MAX_QUEUES);
+    }
     this.device = device;
     this.options = options;
     this.waker = new Waker();

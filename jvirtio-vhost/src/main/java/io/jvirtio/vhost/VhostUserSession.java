@@ -28,9 +28,6 @@ import java.util.List;
 final class VhostUserSession implements HostListener {
   private static final Logger LOG = System.getLogger(VhostUserSession.class.getName());
 
-  /** Vring indexes have eight bits in the messages that carry descriptors. */
-  static final int MAX_QUEUES = 256;
-
   // The protocol has 0 for a write of the driver and 1 for migration; the Rust front-ends have 1
   // for
   // a write of the driver and 2 for migration.
@@ -69,7 +66,7 @@ final class VhostUserSession implements HostListener {
         host.config().size() > 0
             ? PROTOCOL_FEATURES
             : PROTOCOL_FEATURES & ~ProtocolFeatures.mask(ProtocolFeatures.CONFIG);
-    vrings = new Vring[Math.min(host.queueCount(), MAX_QUEUES)];
+    vrings = new Vring[host.queueCount()];
     for (int i = 0; i < vrings.length; i++) {
       vrings[i] = new Vring(i, owners.get(i % owners.size()));
     }
