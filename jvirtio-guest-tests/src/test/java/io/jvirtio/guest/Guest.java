@@ -55,6 +55,13 @@ final class Guest implements AutoCloseable {
       return add(socket, "", deviceOptions);
     }
 
+    /** Adds any other device that QEMU has a vhost-user front-end for, such as "rng". */
+    Builder device(String type, Path socket) {
+      options.addAll(List.of("-chardev", "socket,id=" + type + ",path=" + socket));
+      options.addAll(List.of("-device", "vhost-user-" + type + "-pci,chardev=" + type));
+      return this;
+    }
+
     /** Adds a disk whose connection QEMU makes again when it breaks. */
     Builder reconnectingDisk(Path socket) throws IOException, InterruptedException {
       return add(socket, "," + machine.reconnectOption());

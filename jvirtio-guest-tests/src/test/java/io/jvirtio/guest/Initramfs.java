@@ -39,7 +39,7 @@ final class Initramfs {
     init.append("export PATH=/bin\n");
     init.append("mount -t proc proc /proc; mount -t sysfs sysfs /sys\n");
     init.append("mount -t devtmpfs devtmpfs /dev\n");
-    for (Path module : machine.modules("virtio_pci", "virtio_blk")) {
+    for (Path module : machine.modules("virtio_pci", "virtio_blk", "virtio-rng")) {
       String name = "modules/" + module.getFileName();
       archive.file(name, module);
       init.append("insmod /").append(name).append('\n');
