@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.lang.module.ModuleDescriptor;
+import java.lang.module.ModuleDescriptor.Requires;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Holds the arrows of docs/architecture.md against the modules themselves. */
+class ArchitectureTest {
+  private static final String HOUSE = "io.jvirtio.";
+  private static final Path ROOT = Path.of("").toAbsolutePath().getParent();
+
+  // A device never sees a transport, and a transport never sees a device type.
+  @ParameterizedTest
+  @CsvSource({
+    "core, ''",
+    "linux, core",
+    "vhost, core linux",
+    "devices, core",
+    "backends, devices linux",
+  })
+  void aModuleUsesOnlyWhatStandsBelowIt(String module, String below) {
+    ModuleDescriptor descriptor =
+        ModuleLayer.boot().findModule(HOUSE + module).orElseThrow().getDescriptor();
+    Set<String> used =
+        descriptor.requires().stream()
+            .map(Requires::name)
+            .filter(name -> name.startsWith(HOUSE))
+            .map(name -> name.substring(HOUSE.length()))
+            .collect(Collectors.toSet());
+    assertEquals(below.isEmpty() ? Set.of() : Set.of(below.split(" ")), used);
+  }
+
+  @Test
+  void librariesDependOnTheJdkAlone() {
+    for (String module : List.of("core", "linux", "vhost", "devices", "backends")) {
+      for (Requires requires :
+          ModuleLayer.boot().findModule(HOUSE + module).orElseThrow().getDescriptor().requires()) {
+        String name = requires.name();
+        assertTrue(
+            name.startsWith(HOUSE) || name.startsWith("java.") || name.startsWith("jdk."),
+            module + " requires " + name);
+      }
+    }
+  }
+
+  @Test
+  void onlyTheLinuxModuleCallsNativeCode() throws IOException {
+    try (Stream<Path> files = Files.walk(ROOT)) {
+      List<Path> sources =
+          files
+              .filter(file -> file.toString().endsWith(".java"))
+              .filter(file -> file.toString().contains("/src/main/"))
+              .filter(file -> !file.startsWith(ROOT.resolve("jvirtio-linux")))
+              .toList();
+      assertFalse(sources.isEmpty());
+      for (Path source : sources) {
+        String text = Files.readString(source);
+        for (String restricted : List.of("Linker.nativeLinker", ".reinterpret(", "System.load")) {
+          assertFalse(text.contains(restricted), source + " has " + restricted);
+        }
+      }
+    }
+  }
+}
