@@ -59,4 +59,18 @@ class EventFdTest {
     assertThrows(LinuxException.class, event::drain);
     assertThrows(LinuxException.class, () -> EventFd.of(event.fd()));
   }
+
+  // A peer shares the open file and can make it blocking again after it was sent.
+  @Test
+  void drainDoesNotBlockThoughThePeerMadeTheFileBlocking() throws Exception {
+    try (EventFd event = EventFd.create()) {
+      int setFlags = 4;
+      long result = Libc.call(SystemCall.FCNTL, event.fd().value(), setFlags, 0);
+      LinuxException.check("fcntl", result);
+      assertEquals(0, event.drain());
+      event.signal();
+      event.signal();
+      assertEquals(2, event.drain());
+    }
+  }
 }

@@ -364,6 +364,9 @@ final class VhostUserSession implements HostListener {
   void close() {
     BackEndChannel last = channel;
     channel = null;
+    for (Vring vring : vrings) {
+      vring.silence();
+    }
     try {
       reset();
       for (Vring vring : vrings) {

@@ -181,6 +181,31 @@ final class Vring {
     }
   }
 
+  /**
+   * The front-end has gone: nobody is notified any more. An owner that is held up in a notification
+   * goes on: O_NONBLOCK belongs to the open file, so a front-end can clear it and fill the counter.
+   */
+  void silence() {
+    EventFd oldCall = call;
+    EventFd oldError = error;
+    call = null;
+    error = null;
+    silence(oldCall);
+    silence(oldError);
+  }
+
+  private void silence(EventFd old) {
+    if (old == null) {
+      return;
+    }
+    try {
+      old.drain();
+    } catch (LinuxException e) {
+      LOG.log(Level.DEBUG, "vring {0}: cannot drain: {1}", index, e.getMessage());
+    }
+    closeOnOwner(old);
+  }
+
   boolean isReady(boolean mustBeEnabled) {
     return num != 0 && address != null && hasKick && (enabled || !mustBeEnabled);
   }
