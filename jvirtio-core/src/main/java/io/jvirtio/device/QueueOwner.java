@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.device;
 
+import java.time.Duration;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.function.BooleanSupplier;
 
 /**
  * The one thread that owns some queues: it alone touches their rings.
@@ -15,6 +17,25 @@ public interface QueueOwner {
    * @throws RejectedExecutionException once the owner is closed
    */
   void execute(Runnable task);
+
+  /**
+   * Makes the owner poll its sources soon, for work that another thread has put where a source
+   * finds it. Costs a system call only when the owner sleeps. Any thread; does nothing once the
+   * owner is closed.
+   */
+  void wakeUp();
+
+  /**
+   * Does the owner's work on the calling thread until a condition holds: tasks, sources, and sleep
+   * when there is nothing to do. Allocates nothing per turn. Owner thread only.
+   *
+   * @param done asked before the first turn and after each; false at first means at least one turn
+   * @param deadline the longest time to wait; 0 or less for one turn that does not sleep
+   * @return whether {@code done} came true
+   * @throws IllegalStateException when the owner has a thread of its own, or when it is in a turn
+   *     already: a callback cannot wait for what only its caller can bring about
+   */
+  boolean runUntil(BooleanSupplier done, Duration deadline);
 
   /** Whether the current thread is the owner. Any thread. */
   boolean isOwner();

@@ -18,6 +18,7 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 
 /**
  * A queue owner with a thread of its own: runs tasks, polls sources, sleeps when there is nothing
@@ -148,15 +149,17 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
     }
   }
 
-  /**
-   * Makes the owner poll its sources soon, for work that another thread has put where a source
-   * finds it. Costs a system call only when the owner sleeps. Any thread; does nothing once closed.
-   */
+  @Override
   public void wakeUp() {
     VarHandle.fullFence(); // [A] the work is stored before sleeping is loaded
     if (sleeping && SLEEPING.compareAndSet(this, true, false)) {
       signal();
     }
+  }
+
+  @Override
+  public boolean runUntil(BooleanSupplier done, Duration deadline) {
+    throw new IllegalStateException(thread.getName() + " runs its own loop");
   }
 
   // Under a lock with the closing of the descriptor, whose number could be another's by then.

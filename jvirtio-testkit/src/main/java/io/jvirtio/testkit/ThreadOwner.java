@@ -3,6 +3,7 @@ package io.jvirtio.testkit;
 
 import io.jvirtio.device.EventSource;
 import io.jvirtio.device.QueueOwner;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
@@ -10,6 +11,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 
 /**
  * A queue owner with a thread of its own, for devices whose requests end on other threads, and for
@@ -86,6 +88,21 @@ public final class ThreadOwner implements QueueOwner, AutoCloseable {
   public void wake() {
     woken = true;
     LockSupport.unpark(thread);
+  }
+
+  @Override
+  public void wakeUp() {
+    wake();
+  }
+
+  /**
+   * Always refused: the thread of this owner is in its loop already.
+   *
+   * @throws IllegalStateException always
+   */
+  @Override
+  public boolean runUntil(BooleanSupplier done, Duration deadline) {
+    throw new IllegalStateException(thread.getName() + " runs its own loop");
   }
 
   @Override
