@@ -11,6 +11,7 @@ module io.jvirtio.core {
   exports io.jvirtio.memory;
   exports io.jvirtio.queue;
   exports io.jvirtio.device;
+  exports io.jvirtio.driver;
   exports io.jvirtio.trace;
   // Absolute addresses give up the protection of arenas: only the house's own modules see them.
   exports io.jvirtio.raw to

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.memory;
 
-/** Every way in which a peer can break the rules of memory and rings. */
+/** Every way in which a peer, driver or device, can break the rules or fail. */
 public enum FaultReason {
   ADDRESS_OUTSIDE_MEMORY("address outside guest memory"),
   ADDRESS_OVERFLOW("address and length overflow 64 bits"),
@@ -25,6 +25,14 @@ public enum FaultReason {
   REQUEST_MALFORMED("request cannot be answered in its buffer"),
   FEATURES_INVALID("features that were not offered or miss a dependency"),
   CONFIG_ACCESS_INVALID("access outside the configuration space or to a read-only field"),
+  USED_IDX_JUMP("used idx moved by more than what is available"),
+  USED_ID_OUT_OF_RANGE("id of a used element not below the queue size"),
+  USED_ID_NOT_AVAILABLE("id of a used element is no available buffer"),
+  USED_LENGTH_TOO_LONG("device says it wrote more than the buffer holds"),
+  DEVICE_NEEDS_RESET("the device needs a reset"),
+  DEVICE_GONE("the device is gone"),
+  DEVICE_SILENT("the device does not answer"),
+  DRIVER_ERROR("error of the driver implementation"),
   DEVICE_ERROR("error of the device implementation");
 
   private final String text;

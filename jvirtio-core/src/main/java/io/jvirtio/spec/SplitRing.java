@@ -81,6 +81,26 @@ public final class SplitRing {
     return 6L + (long) USED_ENTRY_SIZE * queueSize;
   }
 
+  /**
+   * Where the used ring starts when the queue is one piece, as the legacy interface wants it
+   * (Legacy Interfaces: A Note on Virtqueue Layout).
+   *
+   * @param align a power of two: 4096 over PCI, the driver's choice over MMIO
+   */
+  public static long legacyUsedOffset(int queueSize, int align) {
+    return (descSize(queueSize) + availSize(queueSize) + align - 1) & -(long) align;
+  }
+
+  /**
+   * Bytes of a whole virtqueue in the layout of the legacy interface: virtq_size() of the same
+   * section.
+   *
+   * @param align a power of two
+   */
+  public static long vringSize(int queueSize, int align) {
+    return legacyUsedOffset(queueSize, align) + ((usedSize(queueSize) + align - 1) & -(long) align);
+  }
+
   /** Whether the specification allows this queue size: a power of two, 1 to 32768. */
   public static boolean isValidQueueSize(int queueSize) {
     return queueSize > 0 && queueSize <= MAX_QUEUE_SIZE && Integer.bitCount(queueSize) == 1;

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.queue;
+
+import static io.jvirtio.spec.SplitRing.AVAIL_ENTRY_SIZE;
+import static io.jvirtio.spec.SplitRing.DESC_SIZE;
+import static io.jvirtio.spec.SplitRing.FLAGS;
+import static io.jvirtio.spec.SplitRing.IDX;
+import static io.jvirtio.spec.SplitRing.RING;
+import static io.jvirtio.spec.SplitRing.USED_ENTRY_SIZE;
+import static io.jvirtio.spec.SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT;
+import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_INDIRECT;
+import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_NEXT;
+import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_WRITE;
+import static io.jvirtio.spec.SplitRing.VIRTQ_USED_F_NO_NOTIFY;
+
+import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.raw.RawMemory;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.spec.SplitRing;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+
+/**
+ * The driver side of a split virtqueue (virtio 1.4, Split Virtqueues).
+ *
+ * <p>The free list, the length of every chain and all indexes live in Java arrays and fields; of
+ * what the device can write only the used ring is read, once each, and checked. Owner thread only.
+ *
+ * <p>Barrier pairs, named as in {@link SplitDeviceQueue}: [A] our release store of the available
+ * idx with the device's acquire load of it; [B] its release store of the used idx with our acquire
+ * load of it; [C] our store of the available idx, full fence, load of avail_event (or flags), with
+ * its store of avail_event, full fence, load of the available idx; [D] our store of used_event (or
+ * flags), full fence, load of the used idx, with its store of the used idx, full fence, load of
+ * used_event.
+ */
+public final class SplitDriverQueue extends DriverQueue {
+  private final DriverMemory memory;
+  private final int maxSize;
+  private final int maxElements;
+  private final boolean indirect;
+  private final boolean eventIdx;
+  private final boolean modern;
+  private final boolean swap;
+  private final int legacyAlign;
+  private final MemorySegment ring;
+  private final MemorySegment tables;
+  private final long desc;
+  private final long tableDevice;
+
+  private int size;
+  private int mask;
+  private long avail;
+  private long used;
+
+  /** The free list, and the rest of a chain: the descriptor after this one. */
+  private final short[] next;
+
+  /** By head: what the driver gave; null when this head is no buffer in flight. */
+  private final Object[] tokens;
+
+  /** By head: how many descriptors of the table the chain takes. */
+  private final short[] taken;
+
+  /** By head: bytes that the device may write. */
+  private final long[] writable;
+
+  /** By head: the free-running available idx at which it stands. */
+  private final int[] position;
+
+  private int freeHead;
+  private int freeCount;
+  private int inFlight;
+
+  /**
+   * Free-running, 32 bits: the next entry of the available ring to fill; its low 16 are the idx.
+   */
+  private int nextAvail;
+
+  /** Free-running, 32 bits: what the device sees as the available idx. */
+  private int publishedAvail;
+
+  /** Free-running: the next entry of the used ring to take. */
+  private int nextUsed;
+
+  /** Free-running: the device's used idx as last loaded. */
+  private int usedIdx;
+
+  private boolean callbackEnabled = true;
+  private long written;
+
+  SplitDriverQueue(DriverQueueOptions options, DriverMemory memory, QueueNotifier notifier)
+      throws IOException {
+    super(options.index(), options.name(), notifier);
+    this.memory = memory;
+    this.maxSize = options.size();
+    this.indirect =
+        options.maxElements() > 1
+            && options.features().has(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
+    // A chain must not be longer than the queue size, an indirect table included.
+    this.maxElements = Math.min(options.maxElements(), maxSize);
+    this.eventIdx = options.features().has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
+    this.modern = options.features().has(ReservedFeatures.VIRTIO_F_VERSION_1);
+    this.swap = options.bigEndian();
+    this.legacyAlign = options.legacyAlign();
+    this.ring = memory.allocate(ringBytes(maxSize), legacyAlign == 0 ? 64 : 4096);
+    this.desc = ring.address();
+    MemorySegment tableMemory = null;
+    if (indirect) {
+      try {
+        tableMemory = memory.allocate((long) maxSize * this.maxElements * DESC_SIZE, 64);
+      } finally {
+        if (tableMemory == null) {
+          memory.release(ring);
+        }
+      }
+    }
+    this.tables = tableMemory;
+    this.tableDevice = tables == null ? 0 : memory.deviceAddress(tables);
+    this.next = new short[maxSize];
+    this.tokens = new Object[maxSize];
+    this.taken = new short[maxSize];
+    this.writable = new long[maxSize];
+    this.position = new int[maxSize];
+    restart(maxSize);
+  }
+
+  /** Bytes of the three parts. The modern ones start in cache lines of their own. */
+  private long ringBytes(int queueSize) {
+    return legacyAlign == 0
+        ? modernUsedOffset(queueSize) + SplitRing.usedSize(queueSize)
+        : SplitRing.vringSize(queueSize, legacyAlign);
+  }
+
+  private static long modernAvailOffset(int queueSize) {
+    return (SplitRing.descSize(queueSize) + 63) & -64;
+  }
+
+  private static long modernUsedOffset(int queueSize) {
+    return (modernAvailOffset(queueSize) + SplitRing.availSize(queueSize) + 63) & -64;
+  }
+
+  @Override
+  void restart(int newSize) {
+    if (!SplitRing.isValidQueueSize(newSize) || newSize > maxSize) {
+      throw new IllegalArgumentException("queue size " + newSize + " of at most " + maxSize);
+    }
+    ring.fill((byte) 0);
+    size = newSize;
+    mask = newSize - 1;
+    boolean apart = legacyAlign == 0;
+    avail = desc + (apart ? modernAvailOffset(size) : SplitRing.descSize(size));
+    used = desc + (apart ? modernUsedOffset(size) : SplitRing.legacyUsedOffset(size, legacyAlign));
+    for (int i = 0; i < size; i++) {
+      next[i] = (short) (i + 1);
+    }
+    freeHead = 0;
+    freeCount = size;
+    nextAvail = 0;
+    publishedAvail = 0;
+    nextUsed = 0;
+    usedIdx = 0;
+    callbackEnabled = true;
+  }
+
+  @Override
+  public int size() {
+    return size;
+  }
+
+  @Override
+  public int maxSize() {
+    return maxSize;
+  }
+
+  @Override
+  public int freeCount() {
+    return freeCount;
+  }
+
+  @Override
+  public int inFlight() {
+    return inFlight;
+  }
+
+  @Override
+  public QueueLayout layout() {
+    long device = memory.deviceAddress(ring);
+    return new QueueLayout(
+        size, device, device + (avail - desc), device + (used - desc), nextAvail & 0xffff);
+  }
+
+  @Override
+  public boolean add(DriverBuffer buffer, Object token) throws PeerFault {
+    checkUsable();
+    int count = buffer.count();
+    if (count == 0 || token == null) {
+      throw new IllegalArgumentException(count == 0 ? "a buffer without elements" : "no token");
+    }
+    int head = freeHead;
+    if (paysIndirect(count)) {
+      if (freeCount == 0) {
+        return false;
+      }
+      long offset = (long) head * maxElements * DESC_SIZE;
+      fillTable(tables.address() + offset, buffer);
+      putDescriptor(
+          desc + (long) DESC_SIZE * head,
+          tableDevice + offset,
+          count * DESC_SIZE,
+          VIRTQ_DESC_F_INDIRECT,
+          0);
+      freeHead = next[head] & 0xffff;
+      taken[head] = 1;
+      freeCount--;
+      counters.indirect++;
+    } else {
+      if (count > freeCount) {
+        if (count > size) {
+          throw new IllegalArgumentException(count + " elements for a queue of " + size);
+        }
+        return false;
+      }
+      freeHead = fillChain(head, buffer);
+      taken[head] = (short) count;
+      freeCount -= count;
+    }
+    tokens[head] = token;
+    writable[head] = buffer.writableBytes();
+    position[head] = nextAvail;
+    long entry = avail + RING + (long) AVAIL_ENTRY_SIZE * (nextAvail & mask);
+    RawMemory.putShort(entry, order16(head));
+    nextAvail++;
+    inFlight++;
+    counters.added++;
+    return true;
+  }
+
+  /**
+   * An indirect table costs the device one load more and saves descriptors. So it pays when
+   * descriptors run short: chains in the table itself take at most a quarter of it, which keeps
+   * room for as many buffers as before and is the shorter way when little is in flight.
+   */
+  private boolean paysIndirect(int count) {
+    return indirect
+        && count > 1
+        && count <= maxElements
+        && count <= size
+        && size - freeCount + count > size >> 2;
+  }
+
+  private int fillChain(int head, DriverBuffer buffer) {
+    int count = buffer.count();
+    int readable = buffer.readableCount();
+    int at = head;
+    for (int i = 0; i < count; i++) {
+      int after = next[at] & 0xffff;
+      int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
+      boolean last = i == count - 1;
+      putDescriptor(
+          desc + (long) DESC_SIZE * at,
+          buffer.addresses[i],
+          buffer.lengths[i],
+          last ? flags : flags | VIRTQ_DESC_F_NEXT,
+          last ? 0 : after);
+      at = after;
+    }
+    return at;
+  }
+
+  private void fillTable(long table, DriverBuffer buffer) {
+    int count = buffer.count();
+    int readable = buffer.readableCount();
+    for (int i = 0; i < count; i++) {
+      int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
+      boolean last = i == count - 1;
+      putDescriptor(
+          table + (long) DESC_SIZE * i,
+          buffer.addresses[i],
+          buffer.lengths[i],
+          last ? flags : flags | VIRTQ_DESC_F_NEXT,
+          last ? 0 : i + 1);
+    }
+  }
+
+  private void putDescriptor(long slot, long address, int length, int flags, int nextIndex) {
+    RawMemory.putLong(slot, swap ? Long.reverseBytes(address) : address);
+    // One store for len, flags and next; a big-endian session has each of them swapped by itself.
+    RawMemory.putLong(
+        slot + 8,
+        (long) order16(nextIndex) << 48
+            | (long) order16(flags) << 32
+            | Integer.toUnsignedLong(order32(length)));
+  }
+
+  @Override
+  public boolean kickPrepare() {
+    if (nextAvail == publishedAvail || isBroken()) {
+      return false;
+    }
+    int before = publishedAvail;
+    publishedAvail = nextAvail;
+    RawMemory.putShortRelease(avail + IDX, order16(nextAvail)); // pair [A]
+    VarHandle.fullFence(); // pair [C]
+    boolean due;
+    if (eventIdx) {
+      long availEvent = used + RING + (long) USED_ENTRY_SIZE * size;
+      due = SplitRing.needEvent(order16(RawMemory.getShort(availEvent)), nextAvail, before);
+    } else {
+      due = (order16(RawMemory.getShort(used + FLAGS)) & VIRTQ_USED_F_NO_NOTIFY) == 0;
+    }
+    if (due) {
+      counters.notificationsSent++;
+    } else {
+      counters.notificationsSuppressed++;
+    }
+    return due;
+  }
+
+  @Override
+  public boolean hasUsed() {
+    return nextUsed != usedIdx || loadUsedIdx() != nextUsed;
+  }
+
+  private int loadUsedIdx() {
+    return order16(RawMemory.getShortAcquire(used + IDX)); // pair [B]
+  }
+
+  @Override
+  public Object get() throws PeerFault {
+    checkUsable();
+    if (nextUsed == usedIdx) {
+      int idx = loadUsedIdx();
+      // Everything used before has been taken, so all that is published and in flight counts.
+      if (((idx - nextUsed) & 0xffff) > inFlight - (nextAvail - publishedAvail)) {
+        throw broken(FaultReason.USED_IDX_JUMP, idx);
+      }
+      usedIdx = idx;
+      if (idx == nextUsed) {
+        return null;
+      }
+    }
+    long entry = used + RING + (long) USED_ENTRY_SIZE * (nextUsed & mask);
+    int word = RawMemory.getInt(entry);
+    int length = order32(RawMemory.getInt(entry + 4));
+    long id = Integer.toUnsignedLong(order32(word));
+    if (id >= size) {
+      throw broken(FaultReason.USED_ID_OUT_OF_RANGE, id);
+    }
+    int head = (int) id;
+    Object token = tokens[head];
+    if (token == null || position[head] - publishedAvail >= 0) {
+      throw broken(FaultReason.USED_ID_NOT_AVAILABLE, head);
+    }
+    long bytes = Integer.toUnsignedLong(length);
+    if (bytes > writable[head]) {
+      if (modern) {
+        throw broken(FaultReason.USED_LENGTH_TOO_LONG, bytes);
+      }
+      bytes = writable[head];
+    }
+    written = bytes;
+    nextUsed = (nextUsed + 1) & 0xffff;
+    free(head);
+    counters.used++;
+    if (callbackEnabled && eventIdx) {
+      // Whoever takes buffers with the callback enabled wants to hear of the one after them.
+      putUsedEvent(nextUsed);
+      VarHandle.fullFence(); // pair [D]
+    }
+    return token;
+  }
+
+  private void free(int head) {
+    int last = head;
+    int count = taken[head] & 0xffff;
+    for (int i = 1; i < count; i++) {
+      last = next[last] & 0xffff;
+    }
+    next[last] = (short) freeHead;
+    freeHead = head;
+    freeCount += count;
+    tokens[head] = null;
+    inFlight--;
+  }
+
+  @Override
+  public long writtenLength() {
+    return written;
+  }
+
+  @Override
+  public void disableCallback() {
+    if (!callbackEnabled) {
+      return;
+    }
+    callbackEnabled = false;
+    if (eventIdx) {
+      // With event index the flags stay 0 (a MUST); the event is put as far away as it gets.
+      putUsedEvent(nextUsed - 1);
+    } else {
+      RawMemory.putShort(avail + FLAGS, order16(VIRTQ_AVAIL_F_NO_INTERRUPT));
+    }
+  }
+
+  private void putUsedEvent(int event) {
+    RawMemory.putShort(avail + RING + (long) AVAIL_ENTRY_SIZE * size, order16(event & 0xffff));
+  }
+
+  @Override
+  public int prepareCallback() {
+    callbackEnabled = true;
+    if (eventIdx) {
+      putUsedEvent(nextUsed);
+    } else {
+      RawMemory.putShort(avail + FLAGS, 0);
+    }
+    return nextUsed;
+  }
+
+  @Override
+  public boolean hasUsedSince(int position) {
+    VarHandle.fullFence(); // pair [D]
+    return loadUsedIdx() != position;
+  }
+
+  @Override
+  public boolean enableCallbackDelayed() {
+    if (!eventIdx) {
+      return enableCallback();
+    }
+    callbackEnabled = true;
+    int most = (inFlight - (nextAvail - publishedAvail)) * 3 / 4;
+    putUsedEvent(nextUsed + most);
+    VarHandle.fullFence(); // pair [D]
+    return ((loadUsedIdx() - nextUsed) & 0xffff) <= most;
+  }
+
+  @Override
+  public Object detachUnused() {
+    for (int head = 0; inFlight > 0 && head < size; head++) {
+      Object token = tokens[head];
+      if (token != null) {
+        free(head);
+        return token;
+      }
+    }
+    return null;
+  }
+
+  @Override
+  public void release() {
+    memory.release(ring);
+    if (tables != null) {
+      memory.release(tables);
+    }
+  }
+
+  private int order16(int value) {
+    return swap ? Short.reverseBytes((short) value) & 0xffff : value & 0xffff;
+  }
+
+  private int order32(int value) {
+    return swap ? Integer.reverseBytes(value) : value;
+  }
+}
