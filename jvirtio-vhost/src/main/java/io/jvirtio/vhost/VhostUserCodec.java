@@ -30,12 +30,12 @@ public final class VhostUserCodec {
   /** In the payload of kick, call and err: there is no descriptor. */
   public static final int VRING_NOFD = 1 << 8;
 
-  private static final int VERSION = 1;
-  private static final int VERSION_MASK = 3;
-  private static final int FLAG_REPLY = 1 << 2;
-  private static final int FLAG_NEED_REPLY = 1 << 3;
-  private static final int REGION_SIZE = 32;
-  private static final int CONFIG_HEADER_SIZE = 12;
+  static final int VERSION = 1;
+  static final int VERSION_MASK = 3;
+  static final int FLAG_REPLY = 1 << 2;
+  static final int FLAG_NEED_REPLY = 1 << 3;
+  static final int REGION_SIZE = 32;
+  static final int CONFIG_HEADER_SIZE = 12;
 
   /**
    * A checked header.
@@ -250,7 +250,8 @@ public final class VhostUserCodec {
     return message(id, VERSION, 0).flip();
   }
 
-  private static ByteBuffer message(int id, int flags, int size) {
+  /** A message with its header filled in, and room for a payload of the given size. */
+  static ByteBuffer message(int id, int flags, int size) {
     return ByteBuffer.allocate(HEADER_SIZE + size)
         .order(ByteOrder.nativeOrder())
         .putInt(id)

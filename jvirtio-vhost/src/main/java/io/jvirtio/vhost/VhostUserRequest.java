@@ -93,6 +93,14 @@ public enum VhostUserRequest {
     return answered;
   }
 
+  /**
+   * The shape of the reply's payload. For a request without a reply of its own it is that of an
+   * acknowledgement (REPLY_ACK).
+   */
+  public Payload replyPayload() {
+    return answered && payload != Payload.NONE ? payload : Payload.U64;
+  }
+
   /** The request with this number, or null when it is unknown here. */
   public static VhostUserRequest of(int id) {
     for (VhostUserRequest request : values()) {
