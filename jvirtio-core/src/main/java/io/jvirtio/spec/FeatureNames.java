@@ -10,14 +10,16 @@ public final class FeatureNames {
   /**
    * The specification's name of a feature bit.
    *
-   * @param deviceId the virtio device id, which decides what bits 0 to 23 and 50 to 127 mean
+   * @param deviceId the virtio device id, which decides what bits 0 to 23, 42 and 50 to 127 mean; 0
+   *     for a device whose type is not known
    * @param bit 0 to 127
-   * @return the name, or {@code bit N} where the specification (or this table) has none
+   * @return the name, or {@code bit N} where the specification has none
    */
   public static String of(int deviceId, int bit) {
     String name = ReservedFeatures.nameOf(bit);
-    if (name == null && deviceId == DeviceType.BLOCK.id()) {
-      name = VirtioBlk.featureName(bit);
+    DeviceType type = DeviceType.of(deviceId);
+    if (name == null && type != null) {
+      name = type.featureName(bit);
     }
     return name == null ? "bit " + bit : name;
   }

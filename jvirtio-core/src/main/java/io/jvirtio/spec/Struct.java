@@ -30,6 +30,18 @@ public final class Struct {
     }
   }
 
+  /** How people read a field. */
+  public enum Format {
+    /** Unsigned decimal numbers. */
+    DECIMAL,
+    /** The bytes of an IEEE 802 address, as {@code 52:54:00:12:34:56}. */
+    MAC,
+    /** UTF-8, padded with NUL bytes where it is shorter than the field. */
+    TEXT,
+    /** Bytes without a fixed meaning. */
+    HEX
+  }
+
   /**
    * One field.
    *
@@ -37,14 +49,35 @@ public final class Struct {
    * @param offset from the start of the structure, in bytes
    * @param type the type of one element
    * @param count how many elements; more than one for an array
-   * @param feature the feature bit that the field depends on, or -1
+   * @param features the field exists with any of these feature bits; always where the set is empty
+   * @param format how people read it
    */
-  public record Field(String name, int offset, Type type, int count, int feature) {
+  public record Field(
+      String name, int offset, Type type, int count, FeatureBits features, Format format) {
     /** Bytes that the whole field takes. */
     public int size() {
       return type.size() * count;
     }
+
+    /** The feature bit that the field depends on, the lowest where there are several, or -1. */
+    public int feature() {
+      return features.isEmpty() ? -1 : features.bits().getFirst();
+    }
+
+    /** Whether the field exists on a device that offers these features. */
+    public boolean existsWith(FeatureBits offered) {
+      return features.isEmpty() || !features.and(offered).isEmpty();
+    }
+
+    /** Whether the specification gives the field no meaning: it fills a gap. */
+    public boolean isPadding() {
+      String last = name.substring(name.lastIndexOf('.') + 1);
+      return last.startsWith("unused") || last.equals("reserved") || last.equals("padding");
+    }
   }
+
+  /** A structure without a field: the configuration of a device type that has none. */
+  public static final Struct EMPTY = new Struct("none", List.of(), 0);
 
   private final String name;
   private final List<Field> fields;
@@ -95,7 +128,7 @@ public final class Struct {
     private final String name;
     private final List<Field> fields = new ArrayList<>();
     private int offset;
-    private int feature = -1;
+    private FeatureBits features = FeatureBits.NONE;
 
     private Builder(String name) {
       this.name = name;
@@ -103,7 +136,13 @@ public final class Struct {
 
     /** The fields from here on depend on this feature bit; -1 for none. */
     public Builder when(int featureBit) {
-      feature = featureBit;
+      features = featureBit == -1 ? FeatureBits.NONE : FeatureBits.of(featureBit);
+      return this;
+    }
+
+    /** The fields from here on exist with either of these feature bits. */
+    public Builder when(int featureBit, int otherBit) {
+      features = FeatureBits.of(featureBit, otherBit);
       return this;
     }
 
@@ -127,8 +166,27 @@ public final class Struct {
       return add(field, Type.LE64, 1);
     }
 
+    /** An IEEE 802 address: six bytes. */
+    public Builder mac(String field) {
+      return add(field, Type.U8, 6, Format.MAC);
+    }
+
+    /** UTF-8 in so many bytes, padded with NUL. */
+    public Builder text(String field, int count) {
+      return add(field, Type.U8, count, Format.TEXT);
+    }
+
+    /** So many bytes whose meaning other fields decide. */
+    public Builder bytes(String field, int count) {
+      return add(field, Type.U8, count, Format.HEX);
+    }
+
     private Builder add(String field, Type type, int count) {
-      fields.add(new Field(field, offset, type, count, feature));
+      return add(field, type, count, Format.DECIMAL);
+    }
+
+    private Builder add(String field, Type type, int count, Format format) {
+      fields.add(new Field(field, offset, type, count, features, format));
       offset += type.size() * count;
       return this;
     }

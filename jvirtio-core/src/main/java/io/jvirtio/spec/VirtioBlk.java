@@ -8,11 +8,18 @@ public final class VirtioBlk {
   /** Unit of sector numbers and capacities, in bytes. */
   public static final int SECTOR_SIZE = 512;
 
+  /** Legacy interface: request barriers. */
+  public static final int VIRTIO_BLK_F_BARRIER = 0;
+
   public static final int VIRTIO_BLK_F_SIZE_MAX = 1;
   public static final int VIRTIO_BLK_F_SEG_MAX = 2;
   public static final int VIRTIO_BLK_F_GEOMETRY = 4;
   public static final int VIRTIO_BLK_F_RO = 5;
   public static final int VIRTIO_BLK_F_BLK_SIZE = 6;
+
+  /** Legacy interface: SCSI packet commands. */
+  public static final int VIRTIO_BLK_F_SCSI = 7;
+
   public static final int VIRTIO_BLK_F_FLUSH = 9;
   public static final int VIRTIO_BLK_F_TOPOLOGY = 10;
   public static final int VIRTIO_BLK_F_CONFIG_WCE = 11;
@@ -116,11 +123,13 @@ public final class VirtioBlk {
 
   private static final Map<Integer, String> FEATURE_NAMES =
       Map.ofEntries(
+          Map.entry(VIRTIO_BLK_F_BARRIER, "VIRTIO_BLK_F_BARRIER"),
           Map.entry(VIRTIO_BLK_F_SIZE_MAX, "VIRTIO_BLK_F_SIZE_MAX"),
           Map.entry(VIRTIO_BLK_F_SEG_MAX, "VIRTIO_BLK_F_SEG_MAX"),
           Map.entry(VIRTIO_BLK_F_GEOMETRY, "VIRTIO_BLK_F_GEOMETRY"),
           Map.entry(VIRTIO_BLK_F_RO, "VIRTIO_BLK_F_RO"),
           Map.entry(VIRTIO_BLK_F_BLK_SIZE, "VIRTIO_BLK_F_BLK_SIZE"),
+          Map.entry(VIRTIO_BLK_F_SCSI, "VIRTIO_BLK_F_SCSI"),
           Map.entry(VIRTIO_BLK_F_FLUSH, "VIRTIO_BLK_F_FLUSH"),
           Map.entry(VIRTIO_BLK_F_TOPOLOGY, "VIRTIO_BLK_F_TOPOLOGY"),
           Map.entry(VIRTIO_BLK_F_CONFIG_WCE, "VIRTIO_BLK_F_CONFIG_WCE"),
