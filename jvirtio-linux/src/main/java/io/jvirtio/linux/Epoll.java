@@ -24,6 +24,7 @@ final class Epoll implements AutoCloseable {
   private static final int EVENT_SIZE = SystemCall.X86_64 ? 12 : 16;
   private static final int DATA = SystemCall.X86_64 ? 4 : 8;
   private static final int MAX_EVENTS = 64;
+  private static final long NANOS_PER_MILLI = 1_000_000;
 
   private final Fd fd;
   private final MemorySegment events = Arena.ofAuto().allocate(EVENT_SIZE * MAX_EVENTS, 8);
@@ -61,16 +62,28 @@ final class Epoll implements AutoCloseable {
   }
 
   /**
-   * Waits for an edge without a limit. A signal ends the wait as well: work that the kernel does on
-   * behalf of this thread, such as completions of io_uring, may arrive so.
+   * Waits for an edge. A signal ends the wait as well: work that the kernel does on behalf of this
+   * thread, such as completions of io_uring, may arrive so.
+   *
+   * @param deadline in terms of {@link System#nanoTime}, rounded up to whole milliseconds from now,
+   *     or {@link Poll#FOREVER}; a wait of weeks may end early
+   * @return false when the time was over
    */
-  void await() {
+  boolean await(long deadline) {
+    long timeout = deadline == Poll.FOREVER ? -1 : millis(deadline - System.nanoTime());
     long result =
-        Libc.call(SystemCall.EPOLL_PWAIT, fd.value(), events.address(), MAX_EVENTS, -1, 0, 0);
+        Libc.call(SystemCall.EPOLL_PWAIT, fd.value(), events.address(), MAX_EVENTS, timeout, 0, 0);
     Reference.reachabilityFence(this);
     if (result < 0 && result != -Errno.EINTR) {
       throw new IllegalStateException("epoll_wait: " + Errno.text((int) -result));
     }
+    return result != 0;
+  }
+
+  // Up, so that the rest below a millisecond is not spent with waits of no time at all.
+  private static long millis(long nanos) {
+    long rounded = nanos / NANOS_PER_MILLI + (nanos % NANOS_PER_MILLI > 0 ? 1 : 0);
+    return Math.clamp(rounded, 0, Integer.MAX_VALUE);
   }
 
   @Override

@@ -3,12 +3,9 @@ package io.jvirtio.linux;
 
 import io.jvirtio.device.EventSource;
 import io.jvirtio.device.QueueOwner;
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -21,8 +18,9 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 
 /**
- * A queue owner with a thread of its own: runs tasks, polls sources, sleeps when there is nothing
- * to do.
+ * A queue owner that runs tasks, polls sources, and sleeps when there is nothing to do: on a thread
+ * of its own ({@link #start}), or on the thread that makes it, in {@link #turn} and {@link
+ * #runUntil} ({@link #onCaller}).
  *
  * <pre>
  *   +--&gt; tasks --&gt; poll sources --worked--&gt; (again)
@@ -41,14 +39,16 @@ import java.util.function.BooleanSupplier;
  * stores {@code sleeping}, fences, and looks for tasks and work. One of them sees the other, so no
  * wake-up is lost, and a task posted to a loop that is awake costs no system call.
  *
+ * <p>A loop on its caller counts as awake between turns: peers are not asked for notifications, and
+ * what they leave meanwhile is found by the next turn, which polls every source before it sleeps.
+ *
  * <p>Nothing that a task or source throws ends the loop. An iteration allocates nothing.
  */
 public final class EventLoop implements QueueOwner, AutoCloseable {
   /** How long {@link LoopMode#ADAPTIVE} polls after the last work, unless told otherwise. */
   public static final Duration DEFAULT_POLL_WINDOW = Duration.ofNanos(50_000);
 
-  private static final Logger LOG = System.getLogger(EventLoop.class.getName());
-  private static final long JOIN_SECONDS = 10;
+  private static final Duration JOIN_LIMIT = Duration.ofSeconds(10);
 
   // So that a flood of tasks does not keep the sources waiting.
   private static final int TASK_BATCH = 256;
@@ -66,38 +66,44 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
   }
 
   private final LoopMode mode;
-  private final FaultHandler faults;
+  private final FaultReporter faults;
+  private final Sources sources;
   private final PollWindow window;
   private final ConcurrentLinkedQueue<Runnable> tasks = new ConcurrentLinkedQueue<>();
   private final Epoll epoll;
-  private final EventFd wake;
+  private final Waker wake;
   private final Thread thread;
+  private final boolean onCaller;
 
   private volatile boolean sleeping;
   private volatile boolean closing;
   private volatile boolean ended;
 
-  // Owner only. A removed source leaves a hole, for the array may be in the middle of an iteration.
-  private EventSource[] sources = new EventSource[8];
-  private int slots;
-  private int holes;
+  // Owner only.
   private boolean idle;
   private long idleSince;
+  private boolean turning;
 
+  // With null for a name, on the current thread.
   private EventLoop(String name, LoopMode mode, Duration pollWindow, FaultHandler faults)
       throws LinuxException {
+    this.onCaller = name == null;
+    this.thread =
+        onCaller
+            ? Thread.currentThread()
+            : Thread.ofPlatform().daemon().name(name).unstarted(this::run);
     this.mode = Objects.requireNonNull(mode);
-    this.faults = Objects.requireNonNull(faults);
+    this.faults = new FaultReporter(faults, thread.getName());
+    this.sources = new Sources(this.faults);
     this.window = new PollWindow(pollWindow.toNanos());
-    this.wake = EventFd.create();
+    this.wake = new Waker();
     try {
       this.epoll = new Epoll();
     } catch (LinuxException e) {
       wake.close();
       throw e;
     }
-    this.epoll.add(wake.fd().value());
-    this.thread = Thread.ofPlatform().daemon().name(name).unstarted(this::run);
+    this.epoll.add(wake.value());
   }
 
   /**
@@ -122,9 +128,22 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
    */
   public static EventLoop start(
       String name, LoopMode mode, Duration pollWindow, FaultHandler faults) throws LinuxException {
-    EventLoop loop = new EventLoop(name, mode, pollWindow, faults);
+    EventLoop loop = new EventLoop(Objects.requireNonNull(name), mode, pollWindow, faults);
     loop.thread.start();
     return loop;
+  }
+
+  /**
+   * Makes a loop without a thread: the current thread is the owner and runs it by {@link #turn} and
+   * {@link #runUntil}, so that a request needs no other thread to submit and complete it. The
+   * parameters are those of {@link #start(String, LoopMode, Duration, FaultHandler)}; the poll
+   * window begins anew with each call.
+   *
+   * @throws LinuxException when the process has no more room for descriptors
+   */
+  public static EventLoop onCaller(LoopMode mode, Duration pollWindow, FaultHandler faults)
+      throws LinuxException {
+    return new EventLoop(null, mode, pollWindow, faults);
   }
 
   /**
@@ -153,26 +172,89 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
   public void wakeUp() {
     VarHandle.fullFence(); // [A] the work is stored before sleeping is loaded
     if (sleeping && SLEEPING.compareAndSet(this, true, false)) {
-      signal();
+      wake.wake();
     }
   }
 
+  /**
+   * {@inheritDoc}
+   *
+   * <p>Only a loop made by {@link #onCaller} can do this. Returns early when a callback closes the
+   * loop. A sleep ends up to a millisecond after the deadline.
+   *
+   * @throws IllegalStateException also when closed
+   */
   @Override
   public boolean runUntil(BooleanSupplier done, Duration deadline) {
-    throw new IllegalStateException(thread.getName() + " runs its own loop");
+    long end = Sockets.deadline(Objects.requireNonNull(deadline));
+    begin();
+    try {
+      // Judged before the turn, so that the last one finds what came in time.
+      for (boolean over = false; !done.getAsBoolean(); ) {
+        if (over || closing) {
+          return false;
+        }
+        over = isOver(end);
+        iterate(end);
+      }
+      return true;
+    } finally {
+      leave();
+    }
   }
 
-  // Under a lock with the closing of the descriptor, whose number could be another's by then.
-  private void signal() {
-    synchronized (wake) {
-      if (!ended) {
-        try {
-          wake.signal();
-        } catch (LinuxException e) {
-          throw new IllegalStateException("cannot wake " + thread.getName(), e);
+  /**
+   * Does what there is to do: one round of tasks and sources. When there is nothing, waits for it
+   * as the mode says, also through wake-ups that bring nothing. Owner thread only, of a loop made
+   * by {@link #onCaller}.
+   *
+   * @param timeout the longest time to wait, rounded up to a millisecond; 0 or less for no waiting
+   * @return whether a task or source had work; false when the time is over, or a callback closed
+   *     the loop
+   * @throws IllegalStateException on another thread, when closed, when the loop has a thread of its
+   *     own, or within a turn
+   */
+  public boolean turn(Duration timeout) {
+    long end = Sockets.deadline(Objects.requireNonNull(timeout));
+    begin();
+    try {
+      boolean over;
+      do {
+        over = isOver(end);
+        if (iterate(end)) {
+          return true;
         }
-      }
+      } while (!over && !closing);
+      return false;
+    } finally {
+      leave();
     }
+  }
+
+  private void begin() {
+    checkOwner();
+    if (!onCaller || turning) {
+      throw new IllegalStateException(thread.getName() + " is in its loop already");
+    }
+    if (ended) {
+      throw new IllegalStateException("the loop of " + thread.getName() + " is closed");
+    }
+    turning = true;
+    idle = false;
+  }
+
+  private void leave() {
+    try {
+      if (closing && !ended) {
+        end();
+      }
+    } finally {
+      turning = false;
+    }
+  }
+
+  private static boolean isOver(long end) {
+    return end != Poll.FOREVER && end - System.nanoTime() <= 0;
   }
 
   /**
@@ -213,14 +295,7 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
   @Override
   public void addSource(EventSource source) {
     checkOwner();
-    Objects.requireNonNull(source);
-    if (indexOf(source) >= 0) {
-      throw new IllegalStateException("source added twice: " + source);
-    }
-    if (slots == sources.length) {
-      sources = Arrays.copyOf(sources, 2 * slots);
-    }
-    sources[slots++] = source;
+    sources.add(source);
   }
 
   /**
@@ -232,11 +307,7 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
   @Override
   public void removeSource(EventSource source) {
     checkOwner();
-    int index = indexOf(source);
-    if (index >= 0) {
-      sources[index] = null;
-      holes++;
-    }
+    sources.remove(source);
   }
 
   /**
@@ -271,54 +342,51 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
   }
 
   /**
-   * Runs the tasks posted so far, then ends the thread. Called by the owner itself it returns at
-   * once and the loop ends after the current task. Idempotent. Any thread.
+   * Runs the tasks posted so far, then ends the loop. Called within a task or source it returns at
+   * once and the loop ends after the current turn. Idempotent. Any thread; a loop on its caller, by
+   * the owner only.
    *
    * @throws IllegalStateException when the thread has not ended in 10 s: then it has not let go of
-   *     its memory
+   *     its memory; on another thread than the owner of a loop on its caller
    */
   @Override
   public void close() {
+    if (onCaller) {
+      checkOwner();
+      closing = true;
+      if (!turning && !ended) {
+        turning = true;
+        leave();
+      }
+      return;
+    }
     closing = true;
     wakeUp();
     if (isOwner()) {
       return;
     }
-    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(JOIN_SECONDS);
-    boolean interrupted = false;
-    long left = JOIN_SECONDS * 1000;
-    while (thread.isAlive() && left > 0) {
-      try {
-        thread.join(left);
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-      left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
-    if (thread.isAlive()) {
-      throw new IllegalStateException(thread.getName() + " did not end in " + JOIN_SECONDS + " s");
+    if (!Threads.join(thread, JOIN_LIMIT)) {
+      throw new IllegalStateException(thread.getName() + " did not end in " + JOIN_LIMIT);
     }
   }
 
   private void run() {
     while (!closing) {
       try {
-        iterate();
+        iterate(Poll.FOREVER);
       } catch (Throwable t) {
         // Neither task nor source: without the pause a fault that stays would flood the log.
-        report(null, t);
+        faults.report(null, t);
         LockSupport.parkNanos(1_000_000);
       }
     }
     end();
   }
 
-  private void iterate() {
+  // One round; when it found nothing, a wait until then at most, after which nobody has looked yet.
+  private boolean iterate(long end) {
     boolean worked = runTasks(TASK_BATCH);
-    worked |= pollSources();
+    worked |= sources.poll();
     if (worked) {
       if (idle) {
         idle = false;
@@ -327,20 +395,21 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
     } else if (pollsOn()) {
       Thread.onSpinWait();
     } else {
-      sleep();
+      sleep(end);
     }
+    return worked;
   }
 
   private boolean pollsOn() {
     return switch (mode) {
       case EVENT -> false;
-      case POLL -> slots > holes;
+      case POLL -> !sources.isEmpty();
       case ADAPTIVE -> withinWindow();
     };
   }
 
   private boolean withinWindow() {
-    if (slots == holes || window.length() == 0) {
+    if (sources.isEmpty() || window.length() == 0) {
       return false;
     }
     long now = System.nanoTime();
@@ -355,35 +424,32 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
     return false;
   }
 
-  private void sleep() {
+  private void sleep(long end) {
     idle = false;
+    if (isOver(end)) {
+      return;
+    }
     sleeping = true;
     VarHandle.fullFence(); // [A] sleeping is stored before tasks and work are looked for
-    int armed = 0;
     try {
-      boolean quiet = tasks.isEmpty() && !closing;
-      while (quiet && armed < slots) {
-        quiet = arm(sources[armed++]);
-      }
-      if (quiet) {
-        await();
+      if (tasks.isEmpty() && !closing && sources.armAll()) {
+        await(end);
       }
     } finally {
       sleeping = false;
-      for (int i = 0; i < armed; i++) {
-        disarm(sources[i]);
-      }
+      sources.disarmAll();
     }
   }
 
-  private void await() {
+  private void await(long end) {
     if (mode != LoopMode.ADAPTIVE) {
-      epoll.await();
+      epoll.await(end);
       return;
     }
     long start = System.nanoTime();
-    epoll.await();
-    window.slept(System.nanoTime() - start);
+    if (epoll.await(end)) {
+      window.slept(System.nanoTime() - start);
+    }
   }
 
   private boolean runTasks(int limit) {
@@ -392,97 +458,18 @@ public final class EventLoop implements QueueOwner, AutoCloseable {
       try {
         task.run();
       } catch (Throwable t) {
-        report(null, t);
+        faults.report(null, t);
       }
     }
     return done > 0;
-  }
-
-  private boolean pollSources() {
-    if (holes > 0) {
-      compact();
-    }
-    boolean worked = false;
-    for (int i = 0; i < slots; i++) {
-      EventSource source = sources[i];
-      if (source != null) {
-        try {
-          worked |= source.poll();
-        } catch (Throwable t) {
-          report(source, t);
-        }
-      }
-    }
-    return worked;
-  }
-
-  // A source that throws counts as armed: should its handler leave it here, it does not keep the
-  // loop busy.
-  private boolean arm(EventSource source) {
-    if (source == null) {
-      return true;
-    }
-    try {
-      return source.arm();
-    } catch (Throwable t) {
-      report(source, t);
-      return true;
-    }
-  }
-
-  private void disarm(EventSource source) {
-    if (source != null) {
-      try {
-        source.disarm();
-      } catch (Throwable t) {
-        report(source, t);
-      }
-    }
-  }
-
-  private void compact() {
-    int kept = 0;
-    for (int i = 0; i < slots; i++) {
-      if (sources[i] != null) {
-        sources[kept++] = sources[i];
-      }
-    }
-    Arrays.fill(sources, kept, slots, null);
-    slots = kept;
-    holes = 0;
-  }
-
-  private int indexOf(EventSource source) {
-    for (int i = 0; i < slots; i++) {
-      if (sources[i] == source) {
-        return i;
-      }
-    }
-    return -1;
-  }
-
-  private void report(EventSource source, Throwable fault) {
-    try {
-      faults.onFault(source, fault);
-    } catch (Throwable t) {
-      try {
-        fault.addSuppressed(t);
-        LOG.log(Level.ERROR, "the fault handler of " + thread.getName() + " threw", fault);
-      } catch (Throwable hopeless) {
-        // Not even the log works, as when memory is exhausted: going on is all that is left.
-        Thread.onSpinWait();
-      }
-    }
   }
 
   private void end() {
     while (runTasks(TASK_BATCH)) {
       Thread.onSpinWait();
     }
-    synchronized (wake) {
-      ended = true;
-      wake.close();
-    }
+    wake.close();
+    ended = true;
     VarHandle.fullFence(); // [B] ended is stored before the last look for tasks
     while (runTasks(TASK_BATCH)) {
       Thread.onSpinWait();

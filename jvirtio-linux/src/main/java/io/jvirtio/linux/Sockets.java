@@ -26,6 +26,9 @@ final class Sockets {
   private static final int SOL_SOCKET = 1;
   private static final int SUN_PATH = 2;
 
+  // Well within what a long holds of nanoseconds.
+  private static final Duration CENTURY = Duration.ofDays(36_500);
+
   private Sockets() {}
 
   /** A new stream socket, with FD_CLOEXEC. */
@@ -94,9 +97,15 @@ final class Sockets {
     return option(fd, SO_ACCEPTCONN) != 0;
   }
 
-  /** The end of a wait as a point of {@link System#nanoTime}; of null, no end. */
+  /**
+   * The end of a wait as a point of {@link System#nanoTime}; of null, or of a century and more, no
+   * end.
+   */
   static long deadline(Duration timeout) {
-    return timeout == null ? Poll.FOREVER : System.nanoTime() + timeout.toNanos();
+    if (timeout == null || timeout.compareTo(CENTURY) >= 0) {
+      return Poll.FOREVER;
+    }
+    return System.nanoTime() + (timeout.isNegative() ? 0 : timeout.toNanos());
   }
 
   /** As {@link #deadline}, of milliseconds, where a negative number is no limit. */

@@ -20,7 +20,8 @@ public final class Waker implements AutoCloseable {
   }
 
   /** Ends all waits, present and future. Does nothing once closed. */
-  public void wake() {
+  // Under a lock with close, after which the descriptor's number could be another's.
+  public synchronized void wake() {
     try {
       event.signal();
     } catch (LinuxException e) {
@@ -44,9 +45,14 @@ public final class Waker implements AutoCloseable {
     return event.fd().value();
   }
 
+  /** The same descriptor, which stays this object's. */
+  Fd fd() {
+    return event.fd();
+  }
+
   /** Closes the descriptor; nobody may be waiting. Idempotent. */
   @Override
-  public void close() {
+  public synchronized void close() {
     event.close();
   }
 }
