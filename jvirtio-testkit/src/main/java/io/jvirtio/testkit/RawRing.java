@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.testkit;
 
+import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.SplitRing;
 import java.lang.foreign.MemorySegment;
@@ -37,12 +38,53 @@ public final class RawRing {
    * @param order little-endian, except in a legacy session
    */
   public RawRing(TestMemory memory, QueueLayout layout, ByteOrder order) {
+    this(
+        layout,
+        order,
+        memory.slice(layout.descriptorArea(), SplitRing.descSize(layout.size())),
+        memory.slice(layout.driverArea(), SplitRing.availSize(layout.size())),
+        memory.slice(layout.deviceArea(), SplitRing.usedSize(layout.size())));
+  }
+
+  /**
+   * The ring of a driver, as its device sees it.
+   *
+   * @throws IllegalArgumentException when a part of it is not in the memory that they share
+   */
+  public RawRing(DriverMemory memory, QueueLayout layout, ByteOrder order) {
+    this(
+        layout,
+        order,
+        slice(memory, layout.descriptorArea(), SplitRing.descSize(layout.size())),
+        slice(memory, layout.driverArea(), SplitRing.availSize(layout.size())),
+        slice(memory, layout.deviceArea(), SplitRing.usedSize(layout.size())));
+  }
+
+  private RawRing(
+      QueueLayout layout,
+      ByteOrder order,
+      MemorySegment desc,
+      MemorySegment avail,
+      MemorySegment used) {
     this.layout = layout;
     this.swap = order == ByteOrder.BIG_ENDIAN;
-    this.desc = memory.slice(layout.descriptorArea(), SplitRing.descSize(layout.size()));
-    this.avail = memory.slice(layout.driverArea(), SplitRing.availSize(layout.size()));
-    this.used = memory.slice(layout.deviceArea(), SplitRing.usedSize(layout.size()));
+    this.desc = desc;
+    this.avail = avail;
+    this.used = used;
     this.mask = layout.size() - 1;
+  }
+
+  /** What stands at a device address. */
+  static MemorySegment slice(DriverMemory memory, long deviceAddress, long bytes) {
+    for (DriverMemory.Region region : memory.regions()) {
+      long offset = deviceAddress - region.deviceAddress();
+      long size = region.segment().byteSize();
+      if (Long.compareUnsigned(offset, size) < 0 && bytes <= size - offset) {
+        return region.segment().asSlice(offset, bytes);
+      }
+    }
+    throw new IllegalArgumentException(
+        String.format("0x%x bytes at 0x%x are not in one region", bytes, deviceAddress));
   }
 
   private static VarHandle handle(ValueLayout layout) {
@@ -108,6 +150,65 @@ public final class RawRing {
     SHORT_UNALIGNED.set(table, offset + 14, order16(next));
   }
 
+  /**
+   * A descriptor, as it stands in memory.
+   *
+   * @param addr a device address
+   * @param len bytes, 0 to 2^32 - 1
+   * @param flags 16 bits
+   * @param next 16 bits
+   */
+  public record Descriptor(long addr, long len, int flags, int next) {}
+
+  /** Reads a descriptor. */
+  public Descriptor descriptor(int index) {
+    return descriptor(desc, (long) SplitRing.DESC_SIZE * index);
+  }
+
+  /**
+   * Reads a descriptor of an indirect table, in the byte order of the ring.
+   *
+   * @param offset where in the table, in bytes, at any alignment
+   */
+  public Descriptor descriptor(MemorySegment table, long offset) {
+    long addr = (long) LONG_UNALIGNED.get(table, offset);
+    int len = (int) INT_UNALIGNED.get(table, offset + 8);
+    short flags = (short) SHORT_UNALIGNED.get(table, offset + 12);
+    short next = (short) SHORT_UNALIGNED.get(table, offset + 14);
+    return new Descriptor(
+        swap ? Long.reverseBytes(addr) : addr,
+        Integer.toUnsignedLong(order32(len)),
+        order16(flags) & 0xffff,
+        order16(next) & 0xffff);
+  }
+
+  /** Reads entry {@code index mod queue size} of the available ring. */
+  public int availEntry(int index) {
+    return load16(avail, SplitRing.RING + 2L * (index & mask));
+  }
+
+  /** Reads the flags of the available ring. */
+  public int availFlags() {
+    return load16(avail, SplitRing.FLAGS);
+  }
+
+  /** Reads used_event. */
+  public int usedEvent() {
+    return load16(avail, SplitRing.RING + 2L * layout.size());
+  }
+
+  /**
+   * Writes entry {@code index mod queue size} of the used ring, which belongs to the device.
+   *
+   * @param id the low 32 bits are stored
+   * @param len the low 32 bits are stored
+   */
+  public void usedEntry(int index, long id, long len) {
+    long entry = SplitRing.RING + 8L * (index & mask);
+    INT.set(used, entry, order32((int) id));
+    INT.set(used, entry + 4, order32((int) len));
+  }
+
   /** Writes entry {@code index mod queue size} of the available ring. */
   public void availEntry(int index, int head) {
     SHORT.set(avail, SplitRing.RING + 2L * (index & mask), order16(head));
@@ -118,9 +219,9 @@ public final class RawRing {
     SHORT.setRelease(avail, (long) SplitRing.IDX, order16(idx));
   }
 
-  /** Reads the available idx. */
+  /** Reads the available idx, before everything that is read afterwards. */
   public int availIdx() {
-    return load16(avail, SplitRing.IDX);
+    return order16((short) SHORT.getAcquire(avail, (long) SplitRing.IDX)) & 0xffff;
   }
 
   /** Writes the flags of the available ring. */

@@ -27,7 +27,7 @@ class AllocationTest {
   void aRequestAllocatesNothing(Session session) throws ReflectiveOperationException {
     try (TestMemory memory =
             TestMemory.builder().region(0x1_0000, 0x1_0000).region(0x2_0000, 0x1_0000).build();
-        DeviceBench bench = session.of(ScriptedDevice.echoing()).memory(memory).start()) {
+        DeviceBench bench = session.of(PuppetDevice.echoing()).memory(memory).start()) {
       long idle = allocatedBytes();
       witness = new byte[1 << 20];
       assertTrue(allocatedBytes() - idle >= witness.length);

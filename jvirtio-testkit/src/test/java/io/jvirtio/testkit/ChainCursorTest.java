@@ -65,7 +65,7 @@ class ChainCursorTest {
           "Note that when using the legacy interface, transitional devices and drivers MUST use"
               + " the native endian of the guest as the endian of fields and in the virtqueue.")
   void fieldsAreReadAndWrittenAcrossAnyBoundary(Session session) {
-    ScriptedDevice device = ScriptedDevice.echoing(64);
+    PuppetDevice device = PuppetDevice.echoing(64);
     device.action =
         (queue, chain) -> {
           readFields(chain.reader());
@@ -116,7 +116,7 @@ class ChainCursorTest {
 
   @Test
   void anAccessBehindTheEndIsAFaultAndMovesNothing() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     device.action =
         (queue, chain) -> {
           ChainReader reader = chain.reader();
@@ -161,7 +161,7 @@ class ChainCursorTest {
 
   @Test
   void theScatterListHoldsWhatTheCursorsRead() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     device.action =
         (queue, chain) -> {
           assertEquals(3, chain.segmentCount());
@@ -174,7 +174,7 @@ class ChainCursorTest {
           assertThrows(IndexOutOfBoundsException.class, () -> chain.segmentAddress(3));
           assertThrows(IndexOutOfBoundsException.class, () -> chain.segmentLength(-1));
           chain.attach("mine");
-          ScriptedDevice.echo(queue, chain);
+          PuppetDevice.echo(queue, chain);
         };
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       bench.driver(0).chain().readable(new byte[5]).splitReadable(2).writable(4).submit();

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 class ConfigSpaceTest {
   private static final long CAPACITY = 0xfedc_ba98_7654_3210L;
 
-  private static ConfigSpace filled(ScriptedDevice device) {
+  private static ConfigSpace filled(PuppetDevice device) {
     return device
         .config()
         .set("capacity", CAPACITY)
@@ -54,7 +54,7 @@ class ConfigSpaceTest {
           "The device MUST allow reading of any device-specific configuration field before"
               + " FEATURES_OK is set by the driver.")
   void everyByteCanBeReadBeforeFeaturesOk() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     ConfigSpace config = filled(device);
     try (DeviceBench bench = DeviceBench.of(device).build()) {
       for (int status : new int[] {0, DeviceStatus.ACKNOWLEDGE, DeviceStatus.DRIVER}) {
@@ -75,7 +75,7 @@ class ConfigSpaceTest {
 
   @Test
   void readsBehindTheEndAreZero() {
-    ConfigSpace config = filled(ScriptedDevice.echoing());
+    ConfigSpace config = filled(PuppetDevice.echoing());
     for (int offset : new int[] {14, 15, 16, 1000, Integer.MAX_VALUE - 2, -1, Integer.MIN_VALUE}) {
       byte[] read = {1, 1, 1, 1};
       config.read(offset, read);
@@ -88,7 +88,7 @@ class ConfigSpaceTest {
 
   @Test
   void fieldsAreUnsignedAndFit() {
-    ConfigSpace config = filled(ScriptedDevice.echoing());
+    ConfigSpace config = filled(PuppetDevice.echoing());
     assertEquals(CAPACITY, config.get("capacity"));
     assertEquals(0x8765_4321L, config.get("blocks"));
     assertEquals(0xabcd, config.get("ports"));
@@ -105,7 +105,7 @@ class ConfigSpaceTest {
   @Test
   void aWriteMustHitOneWritableFieldWhole() throws PeerFault {
     List<Long> written = new ArrayList<>();
-    ConfigSpace config = filled(ScriptedDevice.echoing());
+    ConfigSpace config = filled(PuppetDevice.echoing());
     config.writable("ports", written::add).writable("mode", written::add);
     config.write(12, new byte[] {1, (byte) 0x80});
     config.write(14, new byte[] {(byte) 0x90});
@@ -131,7 +131,7 @@ class ConfigSpaceTest {
 
   @Test
   void aChangeRaisesTheGenerationAndNotifiesALiveDriver() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     ConfigSpace config = device.config();
     try (DeviceBench bench = DeviceBench.of(device).build()) {
       int generation = config.generation();
@@ -151,7 +151,7 @@ class ConfigSpaceTest {
 
   @Test
   void aReaderThatComparesGenerationsSeesNoMixture() throws InterruptedException {
-    ConfigSpace config = ScriptedDevice.echoing().config();
+    ConfigSpace config = PuppetDevice.echoing().config();
     Thread writer =
         Thread.ofPlatform()
             .start(

@@ -16,7 +16,7 @@ class DeviceBenchTest {
 
   @Test
   void anEchoComesBackInline() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).writable(9).submit();
       bench.run();
@@ -31,7 +31,7 @@ class DeviceBenchTest {
 
   @Test
   void anEchoComesBackFromAThread() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).threaded().start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).threaded().start()) {
       bench.driver(0).chain().readable(HELLO).writable(5).submit();
       bench.awaitUsed(0, 1);
       assertArrayEquals(HELLO, bench.driver(0).poll().bytes());
@@ -41,7 +41,7 @@ class DeviceBenchTest {
   @Test
   void aLegacyBigEndianDriverIsServed() {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing()).legacy(ByteOrder.BIG_ENDIAN).start()) {
+        DeviceBench.of(PuppetDevice.echoing()).legacy(ByteOrder.BIG_ENDIAN).start()) {
       assertEquals(
           DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER | DeviceStatus.DRIVER_OK,
           bench.host().status());
@@ -53,7 +53,7 @@ class DeviceBenchTest {
 
   @Test
   void aDriverBelievesNothingThatIsNotInFlight() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.ring().usedIdx(1);
       assertThrows(IllegalStateException.class, driver::poll);
@@ -62,7 +62,7 @@ class DeviceBenchTest {
 
   @Test
   void anOwnerGoesOnWhenATaskThrowsAndSaysSoAtItsEnd() {
-    DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).threaded().start();
+    DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).threaded().start();
     IllegalArgumentException bug = new IllegalArgumentException("a bug, as the test wants it");
     bench
         .owner()

@@ -28,7 +28,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class DeviceStatusTest {
   private static final int READY = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 
-  private static DeviceBench bench(ScriptedDevice device) {
+  private static DeviceBench bench(PuppetDevice device) {
     return DeviceBench.of(device).build();
   }
 
@@ -68,7 +68,7 @@ class DeviceStatusTest {
       section = "Device Reset",
       text = "A device MUST reinitialize device status to 0 after receiving a reset.")
   void statusIsAStateMachine(String writes, int expected) {
-    try (DeviceBench bench = bench(ScriptedDevice.echoing())) {
+    try (DeviceBench bench = bench(PuppetDevice.echoing())) {
       DeviceHost host = bench.host();
       host.writeDriverFeatures(Features.MODERN);
       for (String value : writes.split(" ")) {
@@ -84,21 +84,21 @@ class DeviceStatusTest {
 
   @Test
   void aLegacyDriverNeedsNoFeaturesOk() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = bench(device)) {
       DeviceHost host = bench.host();
       host.writeStatus(ACKNOWLEDGE);
       host.writeStatus(ACKNOWLEDGE | DRIVER);
-      host.writeDriverFeatures(FeatureBits.of(ScriptedDevice.FEATURE_A));
+      host.writeDriverFeatures(FeatureBits.of(PuppetDevice.FEATURE_A));
       host.writeStatus(ACKNOWLEDGE | DRIVER | DRIVER_OK);
       assertEquals(ACKNOWLEDGE | DRIVER | DRIVER_OK, host.status());
-      assertEquals(FeatureBits.of(ScriptedDevice.FEATURE_A), device.negotiated);
+      assertEquals(FeatureBits.of(PuppetDevice.FEATURE_A), device.negotiated);
     }
   }
 
   @Test
   void aLegacyDriverWithFeaturesThatCannotBeIsNotServed() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = bench(device)) {
       bench.host().writeDriverFeatures(FeatureBits.of(1));
       bench.host().writeStatus(ACKNOWLEDGE | DRIVER | DRIVER_OK);
@@ -121,7 +121,7 @@ class DeviceStatusTest {
               + " NOT fail re-negotiation of the same set of features after a device or system"
               + " reset.")
   void everySubsetOfWhatIsOfferedIsAcceptedAndNothingElse() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = bench(device)) {
       FeatureBits offered = bench.host().deviceFeatures();
       for (int twice = 0; twice < 2; twice++) {
@@ -144,20 +144,20 @@ class DeviceStatusTest {
 
   @Test
   void aDeviceMayRefuseASubset() {
-    ScriptedDevice device = ScriptedDevice.echoing();
-    device.required = FeatureBits.of(ScriptedDevice.FEATURE_B);
+    PuppetDevice device = PuppetDevice.echoing();
+    device.required = FeatureBits.of(PuppetDevice.FEATURE_B);
     try (DeviceBench bench = bench(device)) {
       assertFalse(bench.negotiate(Features.MODERN));
       assertNull(device.negotiated);
       // The driver may try others without a reset: FEATURES_OK never was set.
-      assertTrue(bench.negotiate(Features.MODERN.with(ScriptedDevice.FEATURE_B)));
+      assertTrue(bench.negotiate(Features.MODERN.with(PuppetDevice.FEATURE_B)));
       assertEquals(1, device.negotiations);
     }
   }
 
   @Test
   void featuresAreFinalFromFeaturesOkToReset() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = bench(device)) {
       DeviceHost host = bench.host();
       bench.negotiate(Features.MODERN);
@@ -194,12 +194,12 @@ class DeviceStatusTest {
           "The device MUST NOT offer a feature which requires another feature which was not"
               + " offered.")
   void whatIsOfferedIsWhatTheHostAndTheDeviceImplement() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = bench(device)) {
       assertEquals(
           FeatureBits.of(
-              ScriptedDevice.FEATURE_A,
-              ScriptedDevice.FEATURE_B,
+              PuppetDevice.FEATURE_A,
+              PuppetDevice.FEATURE_B,
               ReservedFeatures.VIRTIO_F_VERSION_1,
               ReservedFeatures.VIRTIO_F_INDIRECT_DESC,
               ReservedFeatures.VIRTIO_F_EVENT_IDX),
@@ -216,7 +216,7 @@ class DeviceStatusTest {
   @Test
   void ringFeaturesCanBeSwitchedOff() {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing()).ringFeatures(Features.MODERN).build()) {
+        DeviceBench.of(PuppetDevice.echoing()).ringFeatures(Features.MODERN).build()) {
       assertFalse(bench.negotiate(Features.EVENT_IDX));
       assertTrue(bench.negotiate(Features.MODERN));
     }
@@ -235,7 +235,7 @@ class DeviceStatusTest {
           "Transitional devices MUST detect Legacy drivers by detecting that VIRTIO_F_VERSION_1 has"
               + " not been acknowledged by the driver.")
   void nothingIsConsumedBeforeDriverOk(Session session) {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = session.of(device).build()) {
       bench.negotiate();
       ScriptedDriver driver = bench.startQueue(0);
@@ -255,7 +255,7 @@ class DeviceStatusTest {
 
   @Test
   void aQueueMayBeEnabledAfterDriverOk() {
-    try (DeviceBench bench = bench(new ScriptedDevice(2, 8))) {
+    try (DeviceBench bench = bench(new PuppetDevice(2, 8))) {
       bench.negotiate();
       bench.startQueue(0);
       bench.driverOk();
@@ -269,7 +269,7 @@ class DeviceStatusTest {
 
   @Test
   void aFaultBeforeDriverOkNotifiesNobody() {
-    try (DeviceBench bench = bench(ScriptedDevice.echoing())) {
+    try (DeviceBench bench = bench(PuppetDevice.echoing())) {
       bench.host().config().change(() -> bench.host().config().set("mode", 1));
       assertEquals(0, bench.configurationChanges());
       assertEquals(0, bench.host().status() & DEVICE_NEEDS_RESET);
@@ -278,7 +278,7 @@ class DeviceStatusTest {
 
   @Test
   void queuesThatAreNotThereAreFaults() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).start()) {
       DeviceHost host = bench.host();
       for (int queue : new int[] {-1, 1, 65535, Integer.MAX_VALUE, Integer.MIN_VALUE}) {
         assertReason(() -> host.queueMaxSize(queue));
@@ -297,7 +297,7 @@ class DeviceStatusTest {
 
   @Test
   void failedStopsNothing() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).start()) {
       bench.host().writeStatus(bench.host().status() | FAILED);
       assertEquals(READY | DRIVER_OK | FAILED, bench.host().status());
       bench.reset();

@@ -69,7 +69,7 @@ class HostFaultsTest {
 
   @Test
   void aBrokenQueueStaysBrokenWhenMemoryIsReplaced() {
-    ScriptedDevice device = ScriptedDevice.echoing(8);
+    PuppetDevice device = PuppetDevice.echoing(8);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       bench.driver(0).addHead(0xffff);
       bench.driver(0).publish();
@@ -93,7 +93,7 @@ class HostFaultsTest {
           "The device MUST ignore any operations on the SUSPEND bit from the driver if the device"
               + " has not been completely initialized by the procedures in Device Initialization")
   void bitsOfTheStatusThatMeanNothingHereAreIgnored() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing(8)).build()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(8)).build()) {
       int nothing = DeviceStatus.SUSPEND | 0x20 | 0x100;
       bench.host().writeStatus(nothing);
       assertEquals(0, bench.host().status());

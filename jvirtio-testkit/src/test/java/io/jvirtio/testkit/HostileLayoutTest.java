@@ -99,7 +99,7 @@ class HostileLayoutTest {
   @ParameterizedTest(name = "{0}")
   @MethodSource("cases")
   void aQueueThatCannotBeBreaksTheDeviceUntilReset(Case hostile) {
-    ScriptedDevice device = ScriptedDevice.echoing(MAX);
+    PuppetDevice device = PuppetDevice.echoing(MAX);
     try (TestMemory memory = memory();
         DeviceBench bench = DeviceBench.of(device).memory(memory).build()) {
       assertTrue(bench.negotiate());
@@ -123,7 +123,7 @@ class HostileLayoutTest {
 
   @Test
   void aQueueMayEndWithTheLastByteOfARegionAndOfTheAddressSpace() {
-    ScriptedDevice device = ScriptedDevice.echoing(MAX);
+    PuppetDevice device = PuppetDevice.echoing(MAX);
     try (TestMemory memory = memory();
         DeviceBench bench = DeviceBench.of(device).memory(memory).build()) {
       bench.negotiate();

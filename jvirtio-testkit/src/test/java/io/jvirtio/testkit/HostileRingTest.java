@@ -292,14 +292,14 @@ class HostileRingTest {
     table(driver, table, 16);
   }
 
-  private static ScriptedDevice device() {
-    ScriptedDevice device = ScriptedDevice.echoing(SIZE);
+  private static PuppetDevice device() {
+    PuppetDevice device = PuppetDevice.echoing(SIZE);
     device.action =
         (queue, chain) -> {
           if (chain.readableLength() == 1 && chain.reader().u8() == HOLD) {
             device.held.add(chain);
           } else {
-            ScriptedDevice.echo(queue, chain);
+            PuppetDevice.echo(queue, chain);
           }
         };
     return device;
@@ -313,7 +313,7 @@ class HostileRingTest {
           "If DRIVER_OK is set, after it sets DEVICE_NEEDS_RESET, the device MUST send a device"
               + " configuration change notification to the driver.")
   void aBrokenRuleBreaksTheDeviceUntilReset(Session session, Case hostile) {
-    ScriptedDevice device = device();
+    PuppetDevice device = device();
     try (TestMemory memory = memory();
         DeviceBench bench = session.of(device).memory(memory).start()) {
       anEchoWorks(bench);
@@ -341,7 +341,7 @@ class HostileRingTest {
     }
   }
 
-  private static void staysBroken(DeviceBench bench, ScriptedDevice device) {
+  private static void staysBroken(DeviceBench bench, PuppetDevice device) {
     RawRing ring = bench.driver(0).ring();
     byte[] before = ring.usedRing().toArray(ValueLayout.JAVA_BYTE);
     ring.descriptor(1, LOW, 1, 0, 0);
@@ -395,7 +395,7 @@ class HostileRingTest {
 
   @Test
   void twoToThe32BytesAreTakenAndOneMoreIsNot() {
-    ScriptedDevice device = ScriptedDevice.holding(1024);
+    PuppetDevice device = PuppetDevice.holding(1024);
     long piece = 1 << 24;
     try (TestMemory memory =
             TestMemory.builder().region(LOW, 1 << 20).region(1L << 32, piece).build();
@@ -423,7 +423,7 @@ class HostileRingTest {
 
   @Test
   void anIdxJumpCountsWhatIsInFlight() {
-    ScriptedDevice device = ScriptedDevice.holding(SIZE);
+    PuppetDevice device = PuppetDevice.holding(SIZE);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).submit();

@@ -66,8 +66,8 @@ class ModelTest {
         .build();
   }
 
-  private static ScriptedDevice device() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+  private static PuppetDevice device() {
+    PuppetDevice device = PuppetDevice.echoing();
     byte[] data = new byte[ModelQueue.MOST_ECHOED];
     device.action =
         (queue, chain) -> {
@@ -84,7 +84,7 @@ class ModelTest {
   private void session(long seed) {
     Random random = new Random(seed);
     Session session = Session.values()[random.nextInt(Session.values().length)];
-    ScriptedDevice device = device();
+    PuppetDevice device = device();
     String name = "jvirtio.seed=" + seed + ", batch ";
     try (TestMemory memory = memory(random);
         DeviceBench bench = session.of(device).memory(memory).build()) {

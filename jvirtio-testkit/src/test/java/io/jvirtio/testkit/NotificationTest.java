@@ -44,7 +44,7 @@ class NotificationTest {
               + " notification.")
   void withoutEventIdxTheFlagsDecideAndUsedEventIsIgnored() {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing()).features(Features.MODERN).start()) {
+        DeviceBench.of(PuppetDevice.echoing()).features(Features.MODERN).start()) {
       RawRing ring = bench.driver(0).ring();
       for (int i = 0; i < 100; i++) {
         // Wherever used_event stands: far away, or at the very entry.
@@ -75,7 +75,7 @@ class NotificationTest {
               + " device MUST send a notification.")
   void withEventIdxUsedEventDecidesAndTheFlagsAreIgnored() {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing()).features(Features.EVENT_IDX).start()) {
+        DeviceBench.of(PuppetDevice.echoing()).features(Features.EVENT_IDX).start()) {
       RawRing ring = bench.driver(0).ring();
       int sent = 0;
       while (sent < 66_000) {
@@ -96,12 +96,12 @@ class NotificationTest {
   @Test
   void aBatchIsPublishedAndNotifiedOnce() {
     List<Integer> idx = new ArrayList<>();
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = DeviceBench.of(device).features(Features.MODERN).start()) {
       ScriptedDriver driver = bench.driver(0);
       device.action =
           (queue, chain) -> {
-            ScriptedDevice.echo(queue, chain);
+            PuppetDevice.echo(queue, chain);
             idx.add(driver.ring().usedIdx());
           };
       send(bench, 5);
@@ -127,14 +127,14 @@ class NotificationTest {
           "If the VIRTIO_F_EVENT_IDX feature bit is not negotiated: The device MUST set flags to 0"
               + " or 1.")
   void withoutEventIdxTheFlagsAskForNotificationsWhileTheDeviceSleeps() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = DeviceBench.of(device).features(Features.MODERN).start()) {
       ScriptedDriver driver = bench.driver(0);
       List<Integer> flags = new ArrayList<>();
       device.action =
           (queue, chain) -> {
             flags.add(driver.ring().usedFlags());
-            ScriptedDevice.echo(queue, chain);
+            PuppetDevice.echo(queue, chain);
           };
       bench.run();
       assertEquals(0, driver.ring().usedFlags());
@@ -154,13 +154,13 @@ class NotificationTest {
           "Otherwise, if the VIRTIO_F_EVENT_IDX feature bit is negotiated: The device MUST set"
               + " flags to 0.")
   void withEventIdxTheFlagsStay0AndAvailEventAsks() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     try (DeviceBench bench = DeviceBench.of(device).features(Features.EVENT_IDX).start()) {
       ScriptedDriver driver = bench.driver(0);
       device.action =
           (queue, chain) -> {
             assertEquals(0, driver.ring().usedFlags());
-            ScriptedDevice.echo(queue, chain);
+            PuppetDevice.echo(queue, chain);
           };
       bench.run();
       for (int sent = 0; sent < 66_000; sent += 3) {
@@ -183,7 +183,7 @@ class NotificationTest {
       section = AVAILABLE,
       text = "The device MUST handle spurious notifications from the driver.")
   void spuriousNotificationsDoNothing() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing()).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing()).start()) {
       for (int i = 0; i < 10; i++) {
         bench.run();
         assertNull(bench.driver(0).poll());
@@ -198,7 +198,7 @@ class NotificationTest {
 
   @Test
   void aBufferThatArrivesWhileNotificationsAreEnabledIsNotMissed() {
-    ScriptedDevice device = ScriptedDevice.echoing();
+    PuppetDevice device = PuppetDevice.echoing();
     for (var features : List.of(Features.MODERN, Features.EVENT_IDX)) {
       try (DeviceBench bench = DeviceBench.of(device).features(features).start()) {
         DeviceQueue queue = device.started.getLast();
@@ -213,7 +213,7 @@ class NotificationTest {
   void aThreadedDeviceIsWokenByNotificationsAlone() {
     for (var features : List.of(Features.MODERN, Features.EVENT_IDX)) {
       try (DeviceBench bench =
-          DeviceBench.of(ScriptedDevice.echoing()).features(features).threaded().start()) {
+          DeviceBench.of(PuppetDevice.echoing()).features(features).threaded().start()) {
         ScriptedDriver driver = bench.driver(0);
         int kicks = 0;
         int received = 0;

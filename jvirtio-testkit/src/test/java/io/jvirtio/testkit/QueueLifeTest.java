@@ -31,7 +31,7 @@ class QueueLifeTest {
 
   @Test
   void aStoppedQueueGoesOnWhereItStopped() throws PeerFault {
-    ScriptedDevice device = ScriptedDevice.echoing(8);
+    PuppetDevice device = PuppetDevice.echoing(8);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
       QueueLayout layout = driver.layout();
@@ -65,7 +65,7 @@ class QueueLifeTest {
 
   @Test
   void stoppingAStoppedQueueSaysWhereItIs() throws PeerFault {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing(8)).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(8)).start()) {
       echo(bench);
       assertEquals(1, bench.host().stopQueue(0));
       assertEquals(1, bench.host().stopQueue(0));
@@ -76,7 +76,7 @@ class QueueLifeTest {
 
   @Test
   void stoppingWaitsForWhatIsInFlight() throws PeerFault {
-    ScriptedDevice device = ScriptedDevice.holding(8);
+    PuppetDevice device = PuppetDevice.holding(8);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).writable(3).submit();
@@ -103,7 +103,7 @@ class QueueLifeTest {
               + " completion of the reset by reinitializing device status to 0, until the driver"
               + " re-initializes the device.")
   void nothingHappensToTheRingsAfterAReset() {
-    ScriptedDevice device = ScriptedDevice.holding(8);
+    PuppetDevice device = PuppetDevice.holding(8);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).writable(5).submit();
@@ -122,7 +122,7 @@ class QueueLifeTest {
       assertArrayEquals(used, ring.usedRing().toArray(ValueLayout.JAVA_BYTE));
       assertEquals(notifications, bench.notifications(0));
       assertEquals(0, bench.configurationChanges());
-      device.action = ScriptedDevice::echo;
+      device.action = PuppetDevice::echo;
       bench.start();
       echo(bench);
     }
@@ -130,7 +130,7 @@ class QueueLifeTest {
 
   @Test
   void aResetWaitsForRequestsOfOtherThreads() throws InterruptedException {
-    ScriptedDevice device = ScriptedDevice.holding(8);
+    PuppetDevice device = PuppetDevice.holding(8);
     try (DeviceBench bench = DeviceBench.of(device).threaded().start()) {
       bench.driver(0).chain().readable(HELLO).writable(5).submit();
       bench.await(() -> device.started.getFirst().inFlight() == 1);
@@ -142,14 +142,14 @@ class QueueLifeTest {
                         .owner()
                         .execute(
                             () ->
-                                ScriptedDevice.echo(
+                                PuppetDevice.echo(
                                     device.started.getFirst(), device.held.removeFirst()));
                   });
       bench.reset();
       assertTrue(device.held.isEmpty());
       assertEquals(0, device.started.getFirst().inFlight());
       worker.join();
-      device.action = ScriptedDevice::echo;
+      device.action = PuppetDevice::echo;
       bench.start();
       echo(bench);
     }
@@ -172,7 +172,7 @@ class QueueLifeTest {
           "The device MUST observe any queue configuration that may have been changed by the"
               + " driver, like the maximum queue size.")
   void aQueueIsResetAlone() throws PeerFault {
-    try (DeviceBench bench = DeviceBench.of(new ScriptedDevice(2, 8)).start()) {
+    try (DeviceBench bench = DeviceBench.of(new PuppetDevice(2, 8)).start()) {
       echo(bench);
       ScriptedDriver before = bench.driver(0);
       bench.host().resetQueue(0);
@@ -194,7 +194,7 @@ class QueueLifeTest {
 
   @Test
   void memoryIsReplacedWhileQueuesRun() {
-    ScriptedDevice device = ScriptedDevice.holding(8);
+    PuppetDevice device = PuppetDevice.holding(8);
     try (TestMemory spare = TestMemory.standard();
         DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
@@ -208,7 +208,7 @@ class QueueLifeTest {
       assertArrayEquals(HELLO, driver.poll().bytes());
 
       // From here on the rings and the buffers of the device are in the copy.
-      device.action = ScriptedDevice::echo;
+      device.action = PuppetDevice::echo;
       spare.release(bench.memory().mark());
       QueueLayout layout = at(driver.layout(), driver.nextAvail());
       ScriptedDriver moved = new ScriptedDriver(spare, layout, driver.order(), true);
@@ -234,7 +234,7 @@ class QueueLifeTest {
 
   @Test
   void aQueueWhoseMemoryIsTakenAwayBreaks() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing(8)).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(8)).start()) {
       echo(bench);
       bench.replaceMemory(GuestMemory.EMPTY);
       assertEquals(FaultReason.ADDRESS_OUTSIDE_MEMORY, bench.brokenReason(0));
@@ -250,7 +250,7 @@ class QueueLifeTest {
   @Test
   void memoryIsReplacedUnderLoad() {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing(8)).threaded().queueSize(8).start()) {
+        DeviceBench.of(PuppetDevice.echoing(8)).threaded().queueSize(8).start()) {
       ScriptedDriver driver = bench.driver(0);
       GuestMemory one = bench.memory().snapshot();
       GuestMemory other = bench.memory().snapshot();

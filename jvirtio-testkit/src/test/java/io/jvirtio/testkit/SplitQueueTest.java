@@ -26,7 +26,7 @@ class SplitQueueTest {
   @ValueSource(ints = {1, 2, 8, 256})
   void indexesWrapAt65536WhateverTheSize(int size) {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing(size)).features(Features.MODERN).start()) {
+        DeviceBench.of(PuppetDevice.echoing(size)).features(Features.MODERN).start()) {
       ScriptedDriver driver = bench.driver(0);
       long out = bench.memory().allocate(4, 4);
       long in = bench.memory().allocate(4, 4);
@@ -57,7 +57,7 @@ class SplitQueueTest {
   @Test
   void theLargestQueueIsFilledToTheBrim() {
     int size = 32768;
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing(size)).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(size)).start()) {
       ScriptedDriver driver = bench.driver(0);
       long at = bench.memory().allocate(8, 8);
       for (int round = 0; round < 5; round++) {
@@ -81,7 +81,7 @@ class SplitQueueTest {
               + " single descriptor with flags&VIRTQ_DESC_F_INDIRECT.")
   void directDescriptorsMayComeBeforeATable(Session session) {
     for (int direct = 0; direct <= 4; direct++) {
-      try (DeviceBench bench = session.of(ScriptedDevice.echoing(8)).start()) {
+      try (DeviceBench bench = session.of(PuppetDevice.echoing(8)).start()) {
         ScriptedDriver driver = bench.driver(0);
         ChainBuilder chain = driver.chain();
         // readable, readable, writable, writable, with the table beginning at any of them
@@ -113,7 +113,7 @@ class SplitQueueTest {
           "The device MUST ignore the write-only flag (flags&VIRTQ_DESC_F_WRITE) in the descriptor"
               + " that refers to an indirect table.")
   void theWriteFlagOfATableIsIgnored(Session session) {
-    try (DeviceBench bench = session.of(ScriptedDevice.echoing(8)).start()) {
+    try (DeviceBench bench = session.of(PuppetDevice.echoing(8)).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver
           .chain()
@@ -133,7 +133,7 @@ class SplitQueueTest {
 
   @Test
   void anIndirectChainMayBeLongerThanASmallQueue() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing(4)).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(4)).start()) {
       ScriptedDriver driver = bench.driver(0);
       ChainBuilder chain = driver.chain().indirect();
       for (int i = 0; i < 512; i++) {
@@ -153,7 +153,7 @@ class SplitQueueTest {
   @ParameterizedTest
   @EnumSource
   void descriptorsWithoutBytesMayStandAnywhereInTheirPart(Session session) {
-    try (DeviceBench bench = session.of(ScriptedDevice.echoing(16)).start()) {
+    try (DeviceBench bench = session.of(PuppetDevice.echoing(16)).start()) {
       ScriptedDriver driver = bench.driver(0);
       // Their addresses mean nothing.
       driver
@@ -178,11 +178,11 @@ class SplitQueueTest {
   @Test
   void buffersAndTablesMayCrossTheEdgesOfRegions() {
     List<Integer> segments = new ArrayList<>();
-    ScriptedDevice device = ScriptedDevice.echoing(16);
+    PuppetDevice device = PuppetDevice.echoing(16);
     device.action =
         (queue, chain) -> {
           segments.add(chain.segmentCount());
-          ScriptedDevice.echo(queue, chain);
+          PuppetDevice.echo(queue, chain);
         };
     TestMemory.Builder pieces = TestMemory.builder().region(0x1_0000, 0x1_0000);
     for (int i = 0; i < 6; i++) {
@@ -214,7 +214,7 @@ class SplitQueueTest {
 
   @Test
   void aTableNeedsNoAlignment() {
-    try (DeviceBench bench = DeviceBench.of(ScriptedDevice.echoing(16)).start()) {
+    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(16)).start()) {
       for (int off = 0; off < 16; off++) {
         ScriptedDriver driver = bench.driver(0);
         long table = bench.memory().allocate(48, 16) + off;
@@ -227,7 +227,7 @@ class SplitQueueTest {
 
   @Test
   void buffersMayBeUsedInAnyOrder() {
-    ScriptedDevice device = ScriptedDevice.holding(16);
+    PuppetDevice device = PuppetDevice.holding(16);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
       List<TestChain> sent = new ArrayList<>();
@@ -257,11 +257,11 @@ class SplitQueueTest {
       section = "Split Virtqueues / The Virtqueue Descriptor Table",
       text = "A device MUST NOT write to any descriptor table entry.")
   void nothingIsWrittenButWritableBuffersAndTheUsedRing() {
-    ScriptedDevice device = ScriptedDevice.echoing(16);
+    PuppetDevice device = PuppetDevice.echoing(16);
     device.action =
         (queue, chain) -> {
           assertTrue(chain.segment(0).isReadOnly());
-          ScriptedDevice.echo(queue, chain);
+          PuppetDevice.echo(queue, chain);
         };
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       ScriptedDriver driver = bench.driver(0);
@@ -293,7 +293,7 @@ class SplitQueueTest {
               + " device-writable buffer, prior to updating the used idx.")
   void aDriverOnAnotherProcessorSeesLenAndBytesWithTheIdx() {
     try (DeviceBench bench =
-        DeviceBench.of(ScriptedDevice.echoing(4)).threaded().queueSize(4).start()) {
+        DeviceBench.of(PuppetDevice.echoing(4)).threaded().queueSize(4).start()) {
       ScriptedDriver driver = bench.driver(0);
       long out = bench.memory().allocate(64, 64);
       long in = bench.memory().allocate(64, 64);
@@ -312,13 +312,13 @@ class SplitQueueTest {
 
   @Test
   void aBufferThatTheDeviceIsBusyWithCanBeFollowedByOthers() {
-    ScriptedDevice device = ScriptedDevice.echoing(8);
+    PuppetDevice device = PuppetDevice.echoing(8);
     device.action =
         (queue, chain) -> {
           if (chain.writableLength() == 0) {
             device.held.add(chain);
           } else {
-            ScriptedDevice.echo(queue, chain);
+            PuppetDevice.echo(queue, chain);
           }
         };
     try (DeviceBench bench = DeviceBench.of(device).start()) {

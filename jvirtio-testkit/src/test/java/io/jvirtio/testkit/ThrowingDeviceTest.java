@@ -22,8 +22,8 @@ class ThrowingDeviceTest {
   private static final byte THROW = 2;
 
   /** Keeps, throws or echoes, as the first byte of a buffer says. */
-  private static ScriptedDevice device(ScriptedDevice.Action mistake) {
-    ScriptedDevice device = ScriptedDevice.echoing(8);
+  private static PuppetDevice device(PuppetDevice.Action mistake) {
+    PuppetDevice device = PuppetDevice.echoing(8);
     device.action =
         (queue, chain) -> {
           int what = chain.reader().u8();
@@ -33,14 +33,14 @@ class ThrowingDeviceTest {
           } else if (what == THROW) {
             mistake.take(queue, chain);
           } else {
-            ScriptedDevice.echo(queue, chain);
+            PuppetDevice.echo(queue, chain);
           }
         };
     return device;
   }
 
-  private static void breaks(FaultReason reason, ScriptedDevice.Action mistake) {
-    ScriptedDevice device = device(mistake);
+  private static void breaks(FaultReason reason, PuppetDevice.Action mistake) {
+    PuppetDevice device = device(mistake);
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       for (int round = 1; round <= 3; round++) {
         ScriptedDriver driver = bench.driver(0);
@@ -110,13 +110,13 @@ class ThrowingDeviceTest {
 
   @Test
   void aBufferThatWasGivenUpMayStillBePushed() {
-    ScriptedDevice device =
+    PuppetDevice device =
         device(
             (queue, chain) -> {
               throw new PeerFault(FaultReason.REQUEST_MALFORMED, 1);
             });
     DescriptorChain[] lost = new DescriptorChain[1];
-    ScriptedDevice.Action inner = device.action;
+    PuppetDevice.Action inner = device.action;
     device.action =
         (queue, chain) -> {
           lost[0] = chain;
@@ -136,7 +136,7 @@ class ThrowingDeviceTest {
 
   @Test
   void aLengthThatIsWrongCanBeCorrected() {
-    ScriptedDevice device =
+    PuppetDevice device =
         device(
             (queue, chain) -> {
               assertThrows(IllegalArgumentException.class, () -> queue.push(chain, 2));
@@ -152,7 +152,7 @@ class ThrowingDeviceTest {
 
   @Test
   void aDeviceThatCannotStartAQueueBreaksIt() {
-    ScriptedDevice device = ScriptedDevice.echoing(8);
+    PuppetDevice device = PuppetDevice.echoing(8);
     device.failStart = true;
     try (DeviceBench bench = DeviceBench.of(device).start()) {
       assertEquals(FaultReason.DEVICE_ERROR, bench.brokenReason(0));

@@ -42,9 +42,9 @@ class VanishedMemoryTest {
         Arena arena = Arena.ofShared();
         TestMemory memory = memory(file.map(MapMode.READ_WRITE, 0, SIZE, arena), ringsInFile)) {
       DeviceBench.Builder builder =
-          DeviceBench.of(ScriptedDevice.echoing(8)).memory(memory).queueSize(8);
+          DeviceBench.of(PuppetDevice.echoing(8)).memory(memory).queueSize(8);
       try (DeviceBench bench = threaded ? builder.threaded().start() : builder.start();
-          DeviceBench bystander = DeviceBench.of(ScriptedDevice.echoing(8)).start()) {
+          DeviceBench bystander = DeviceBench.of(PuppetDevice.echoing(8)).start()) {
         long out = ringsInFile ? memory.allocate(8, 8) : FILE;
         memory.write(out, HELLO);
         for (int i = 0; i < warmUp; i++) {

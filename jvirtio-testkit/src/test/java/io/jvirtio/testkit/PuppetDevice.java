@@ -14,7 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** A device that does with its buffers what a test tells it. */
-final class ScriptedDevice implements VirtioDevice {
+final class PuppetDevice implements VirtioDevice {
   static final int DEVICE_ID = 42;
   static final int FEATURE_A = 0;
   static final int FEATURE_B = 70;
@@ -38,7 +38,7 @@ final class ScriptedDevice implements VirtioDevice {
 
   final List<DescriptorChain> held = new ArrayList<>();
   final List<DeviceQueue> started = new ArrayList<>();
-  Action action = ScriptedDevice::echo;
+  Action action = PuppetDevice::echo;
   FeatureBits required = FeatureBits.NONE;
   FeatureBits negotiated;
   int negotiations;
@@ -49,22 +49,22 @@ final class ScriptedDevice implements VirtioDevice {
   /** Set while {@link #held} is to be given back: once nothing is to be consumed any more. */
   boolean releaseWhenPolled;
 
-  ScriptedDevice(int queues, int maxSize) {
+  PuppetDevice(int queues, int maxSize) {
     this.queues = queues;
     this.maxSize = maxSize;
   }
 
-  static ScriptedDevice echoing() {
-    return new ScriptedDevice(1, 256);
+  static PuppetDevice echoing() {
+    return new PuppetDevice(1, 256);
   }
 
-  static ScriptedDevice echoing(int maxSize) {
-    return new ScriptedDevice(1, maxSize);
+  static PuppetDevice echoing(int maxSize) {
+    return new PuppetDevice(1, maxSize);
   }
 
   /** Keeps buffers until the test gives them back. */
-  static ScriptedDevice holding(int maxSize) {
-    ScriptedDevice device = new ScriptedDevice(1, maxSize);
+  static PuppetDevice holding(int maxSize) {
+    PuppetDevice device = new PuppetDevice(1, maxSize);
     device.action = (queue, chain) -> device.held.add(chain);
     return device;
   }

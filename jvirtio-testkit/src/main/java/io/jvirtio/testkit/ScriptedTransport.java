@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.testkit;
+
+import io.jvirtio.device.InlineOwner;
+import io.jvirtio.device.QueueOwner;
+import io.jvirtio.driver.DriverQueueSet;
+import io.jvirtio.driver.DriverTransport;
+import io.jvirtio.driver.QueueRequest;
+import io.jvirtio.driver.SharedMemoryRegion;
+import io.jvirtio.driver.TransportListener;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.queue.DriverQueue;
+import io.jvirtio.queue.DriverQueueOptions;
+import io.jvirtio.spec.DeviceStatus;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
+import java.io.IOException;
+import java.nio.ByteOrder;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.function.IntConsumer;
+
+/**
+ * A device as its driver sees it, for tests of drivers: behaves as a test says, right or wrong, and
+ * writes down in which order it is talked to.
+ *
+ * <p>It begins as a modern device that offers VIRTIO_F_VERSION_1, without a configuration space and
+ * with one queue of 256. Methods that change that may be called at any time.
+ *
+ * <pre>{@code
+ * ScriptedTransport device = new ScriptedTransport(DeviceType.BLOCK.id())
+ *     .offer(FeatureBits.of(VIRTIO_F_VERSION_1, VIRTIO_F_EVENT_IDX))
+ *     .config(new byte[60])
+ *     .queues(128);
+ * ... the driver starts ...
+ * device.device(0).take();
+ * }</pre>
+ *
+ * <p>One thread at a time; but notifications, and {@link #lose}, may come from any.
+ */
+public final class ScriptedTransport implements DriverTransport {
+  private static final int MAX_QUEUES = 1024;
+  private static final int LEGACY_ALIGN = 4096;
+
+  private final int deviceId;
+  private final TestDriverMemory memory = new TestDriverMemory();
+  private final InlineOwner owner = new InlineOwner();
+  private final List<String> calls = new ArrayList<>();
+  private final Map<String, IOException> failures = new HashMap<>();
+  private final Map<String, Runnable> hooks = new HashMap<>();
+  private final Map<Integer, SharedMemoryRegion> sharedMemory = new HashMap<>();
+  private final AtomicIntegerArray notifications = new AtomicIntegerArray(MAX_QUEUES);
+  private final ScriptedDevice[] devices = new ScriptedDevice[MAX_QUEUES];
+  private final DriverQueueSet set = new DriverQueueSet(memory, this::notified, this::queueBroken);
+
+  private volatile TransportListener listener;
+  private volatile IntConsumer onNotify = queue -> {};
+  private volatile IOException lost;
+  private FeatureBits offered = FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1);
+  private FeatureBits accepted = FeatureBits.NONE;
+  private int[] queueSizes = {256};
+  private byte[] config = {};
+  private int generation;
+  private int status;
+  private int vendorId;
+  private ByteOrder legacyOrder;
+  private boolean refusesFeatures;
+  private boolean reconnects;
+  private int callsLeft = Integer.MAX_VALUE;
+  private boolean closed;
+
+  /**
+   * A device of some type.
+   *
+   * @param deviceId virtio 1.4, Device Types
+   */
+  public ScriptedTransport(int deviceId) {
+    this.deviceId = deviceId;
+  }
+
+  /** Makes it offer exactly these features. */
+  public ScriptedTransport offer(FeatureBits features) {
+    offered = features;
+    return this;
+  }
+
+  /** Gives it a vendor. */
+  public ScriptedTransport vendor(int id) {
+    vendorId = id;
+    return this;
+  }
+
+  /**
+   * Gives it queues, and the largest size of each.
+   *
+   * @param maxSizes 0 for a queue that is not there
+   */
+  public ScriptedTransport queues(int... maxSizes) {
+    queueSizes = maxSizes.clone();
+    return this;
+  }
+
+  /** Makes it speak the legacy interface, without VIRTIO_F_VERSION_1. */
+  public ScriptedTransport legacy(ByteOrder order) {
+    legacyOrder = order;
+    offered = offered.without(ReservedFeatures.VIRTIO_F_VERSION_1);
+    return this;
+  }
+
+  /** Replaces its configuration space, and with it the generation; notifies nobody. */
+  public ScriptedTransport config(byte[] bytes) {
+    config = bytes.clone();
+    generation = (generation + 1) & 0xff;
+    return this;
+  }
+
+  /** What its configuration space holds now. */
+  public byte[] config() {
+    return config.clone();
+  }
+
+  /** Gives it a shared memory region. */
+  public ScriptedTransport sharedMemory(SharedMemoryRegion region) {
+    sharedMemory.put(region.id(), region);
+    return this;
+  }
+
+  /** Whether it lets FEATURES_OK stand; at first it does, for a subset of what it offers. */
+  public ScriptedTransport refuseFeatures(boolean refuse) {
+    refusesFeatures = refuse;
+    return this;
+  }
+
+  /** Whether {@link #reconnect} finds it again; at first not. */
+  public ScriptedTransport reconnects(boolean can) {
+    reconnects = can;
+    return this;
+  }
+
+  /** Lets so many calls succeed, and all after them throw {@link IOException}. */
+  public ScriptedTransport failAfter(int moreCalls) {
+    callsLeft = moreCalls;
+    return this;
+  }
+
+  /**
+   * Makes calls fail from now on, such as {@code reset} of a device that never completes it.
+   *
+   * @param name of the method
+   * @param failure what they throw; null ends that
+   */
+  public ScriptedTransport fail(String name, IOException failure) {
+    failures.put(name, failure);
+    return this;
+  }
+
+  /**
+   * Runs something before each call of a method takes effect: a device whose configuration changes
+   * between two reads.
+   *
+   * @param name of the method
+   * @param action null for nothing
+   */
+  public ScriptedTransport before(String name, Runnable action) {
+    hooks.put(name, action);
+    return this;
+  }
+
+  /** Runs something, with the queue's number, in each available buffer notification. */
+  public ScriptedTransport onNotify(IntConsumer action) {
+    onNotify = action;
+    return this;
+  }
+
+  /**
+   * All calls so far, such as {@code "writeStatus ACKNOWLEDGE|DRIVER"} and {@code "findQueues 2"}.
+   */
+  public List<String> calls() {
+    synchronized (calls) {
+      return List.copyOf(calls);
+    }
+  }
+
+  /** Forgets the calls so far. */
+  public void clearCalls() {
+    synchronized (calls) {
+      calls.clear();
+    }
+  }
+
+  /** An owner for queues, which {@link #run} runs on the calling thread. */
+  public QueueOwner owner() {
+    return owner;
+  }
+
+  /** Runs the callbacks of the queues of {@link #owner} until there is nothing more to do. */
+  public void run() {
+    owner.runUntilIdle();
+  }
+
+  /**
+   * The device side of a queue; another one after each reset of the queue.
+   *
+   * @return null before the driver has set it up
+   */
+  public ScriptedDevice device(int queue) {
+    return devices[queue];
+  }
+
+  /** The driver side of a queue, or null. */
+  public DriverQueue queue(int queue) {
+    return set.queue(queue);
+  }
+
+  /** How many available buffer notifications there were for a queue. */
+  public int notifications(int queue) {
+    return notifications.get(queue);
+  }
+
+  /** What the driver accepted last. */
+  public FeatureBits acceptedFeatures() {
+    return accepted;
+  }
+
+  /** The device status, without a call that is written down. */
+  public int currentStatus() {
+    return status;
+  }
+
+  /** Whether the driver has closed it. */
+  public boolean isClosed() {
+    return closed;
+  }
+
+  /** Replaces the configuration space and sends a configuration change notification. */
+  public void changeConfig(byte[] bytes) {
+    config(bytes);
+    notifyConfigurationChange();
+  }
+
+  /** Sends a configuration change notification, also when nothing has changed. */
+  public void notifyConfigurationChange() {
+    TransportListener hears = listener;
+    if (hears != null) {
+      hears.configurationChanged();
+    }
+  }
+
+  /** Sets DEVICE_NEEDS_RESET and sends a configuration change notification. */
+  public void needReset() {
+    status |= DeviceStatus.DEVICE_NEEDS_RESET;
+    notifyConfigurationChange();
+  }
+
+  /** Loses the device: queues break, and every call throws {@code reason}. Any thread. */
+  public void lose(IOException reason) {
+    lost = reason;
+    set.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
+    TransportListener hears = listener;
+    if (hears != null) {
+      hears.lost(reason);
+    }
+  }
+
+  private void called(String name, Object... arguments) throws IOException {
+    StringBuilder text = new StringBuilder(name);
+    for (Object argument : arguments) {
+      text.append(' ').append(argument);
+    }
+    synchronized (calls) {
+      calls.add(text.toString());
+    }
+    IOException gone = lost;
+    if (gone != null) {
+      throw new IOException(busName() + " is lost", gone);
+    }
+    Runnable hook = hooks.get(name);
+    if (hook != null) {
+      hook.run();
+    }
+    IOException failure = failures.get(name);
+    if (failure != null) {
+      throw failure;
+    }
+    if (callsLeft-- <= 0) {
+      callsLeft = 0;
+      throw new IOException(busName() + ": " + text + " fails");
+    }
+  }
+
+  private void notified(DriverQueue queue) throws IOException {
+    if (lost != null) {
+      throw new IOException(busName() + " is lost", lost);
+    }
+    IOException failure = failures.get("notify");
+    if (failure != null) {
+      throw failure;
+    }
+    notifications.incrementAndGet(queue.index());
+    onNotify.accept(queue.index());
+  }
+
+  private void queueBroken(int queue, PeerFault fault) {
+    TransportListener hears = listener;
+    if (hears != null) {
+      hears.queueBroken(queue, fault);
+    }
+  }
+
+  @Override
+  public String busName() {
+    return "scripted:" + deviceId;
+  }
+
+  @Override
+  public int deviceId() {
+    return deviceId;
+  }
+
+  @Override
+  public int vendorId() {
+    return vendorId;
+  }
+
+  @Override
+  public boolean isLegacy() {
+    return legacyOrder != null;
+  }
+
+  @Override
+  public boolean isBigEndian() {
+    return legacyOrder == ByteOrder.BIG_ENDIAN;
+  }
+
+  @Override
+  public void setListener(TransportListener hears) {
+    listener = hears;
+  }
+
+  @Override
+  public TestDriverMemory memory() {
+    return memory;
+  }
+
+  @Override
+  public int status() throws IOException {
+    called("status");
+    return status;
+  }
+
+  @Override
+  public void writeStatus(int value) throws IOException {
+    if (value == 0) {
+      throw new IllegalArgumentException("status 0 is a reset");
+    }
+    called("writeStatus", DeviceStatus.describe(value));
+    int kept = status & DeviceStatus.DEVICE_NEEDS_RESET;
+    boolean fresh = (value & ~status & DeviceStatus.FEATURES_OK) != 0;
+    boolean refused = fresh && (refusesFeatures || !accepted.isSubsetOf(offered));
+    status = (refused ? value & ~DeviceStatus.FEATURES_OK : value) | kept;
+  }
+
+  @Override
+  public void reset() throws IOException {
+    called("reset");
+    status = 0;
+    accepted = FeatureBits.NONE;
+    set.breakAll(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, 0));
+  }
+
+  @Override
+  public FeatureBits deviceFeatures() throws IOException {
+    called("deviceFeatures");
+    return offered;
+  }
+
+  @Override
+  public void writeDriverFeatures(FeatureBits features) throws IOException {
+    called("writeDriverFeatures", features);
+    accepted = features;
+  }
+
+  @Override
+  public int configSize() throws IOException {
+    called("configSize");
+    return config.length;
+  }
+
+  @Override
+  public void readConfig(int offset, byte[] target) throws IOException {
+    called("readConfig", offset, target.length);
+    checkConfig(offset, target.length);
+    System.arraycopy(config, offset, target, 0, target.length);
+  }
+
+  @Override
+  public void writeConfig(int offset, byte[] source) throws IOException {
+    called("writeConfig", offset, source.length);
+    checkConfig(offset, source.length);
+    System.arraycopy(source, 0, config, offset, source.length);
+  }
+
+  private void checkConfig(int offset, int length) throws IOException {
+    if (offset < 0 || offset > config.length - length) {
+      throw new IOException(
+          length + " bytes at " + offset + " of a configuration space of " + config.length);
+    }
+  }
+
+  @Override
+  public int configGeneration() throws IOException {
+    called("configGeneration");
+    return isLegacy() ? -1 : generation;
+  }
+
+  @Override
+  public int queueCount() throws IOException {
+    called("queueCount");
+    return queueSizes.length;
+  }
+
+  @Override
+  public int queueMaxSize(int queue) throws IOException {
+    called("queueMaxSize", queue);
+    return maxSize(queue);
+  }
+
+  private int maxSize(int queue) {
+    return queue < queueSizes.length ? queueSizes[queue] : 0;
+  }
+
+  @Override
+  public List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
+    if (!set.isEmpty()) {
+      throw new IllegalStateException("there are queues already");
+    }
+    called("findQueues", requests.size());
+    DriverQueue[] queues = new DriverQueue[requests.size()];
+    try {
+      for (int i = 0; i < queues.length; i++) {
+        if (requests.get(i) != null) {
+          queues[i] = makeQueue(i, requests.get(i));
+        }
+      }
+      for (DriverQueue queue : queues) {
+        if (queue != null) {
+          set.start(queue.index());
+        }
+      }
+    } catch (IOException e) {
+      deleteAll();
+      throw e;
+    }
+    // Not List.of: elements may be null.
+    return Arrays.asList(queues);
+  }
+
+  private DriverQueue makeQueue(int index, QueueRequest request) throws IOException {
+    int most = maxSize(index);
+    if (most == 0) {
+      throw new IOException(busName() + " has no queue " + index);
+    }
+    boolean asOffered = isLegacy() || request.maxSize() == 0;
+    int size = asOffered ? most : Math.min(request.maxSize(), Integer.highestOneBit(most));
+    DriverQueue queue =
+        set.add(
+            request,
+            new DriverQueueOptions(
+                index,
+                request.name(),
+                isLegacy() ? size : Integer.highestOneBit(size),
+                request.maxElements(),
+                accepted,
+                isLegacy() ? LEGACY_ALIGN : 0,
+                isBigEndian()));
+    connect(queue);
+    return queue;
+  }
+
+  private void connect(DriverQueue queue) {
+    devices[queue.index()] =
+        new ScriptedDevice(
+            memory,
+            queue.layout(),
+            accepted,
+            isBigEndian() ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN);
+  }
+
+  @Override
+  public void deleteQueues() {
+    note("deleteQueues");
+    deleteAll();
+  }
+
+  private void deleteAll() {
+    Arrays.fill(devices, null);
+    try {
+      set.delete();
+    } catch (IOException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private void note(String text) {
+    synchronized (calls) {
+      calls.add(text);
+    }
+  }
+
+  @Override
+  public void synchronizeCallbacks() throws IOException {
+    called("synchronizeCallbacks");
+    set.synchronize();
+  }
+
+  @Override
+  public void setOwner(int queue, QueueOwner newOwner) throws IOException {
+    called("setOwner", queue);
+    set.setOwner(queue, newOwner);
+  }
+
+  @Override
+  public void resetQueue(int queue) throws IOException {
+    called("resetQueue", queue);
+    if (!accepted.has(ReservedFeatures.VIRTIO_F_RING_RESET)) {
+      throw new IOException(busName() + " cannot reset a queue alone");
+    }
+    set.stop(queue);
+    devices[queue] = null;
+  }
+
+  @Override
+  public void enableQueue(int queue, int newSize) throws IOException {
+    called("enableQueue", queue, newSize);
+    set.queue(queue).reset(newSize);
+    connect(set.queue(queue));
+    set.start(queue);
+  }
+
+  @Override
+  public SharedMemoryRegion sharedMemoryRegion(int id) throws IOException {
+    called("sharedMemoryRegion", id);
+    return sharedMemory.get(id);
+  }
+
+  @Override
+  public boolean canReconnect() {
+    return reconnects;
+  }
+
+  @Override
+  public void reconnect(Duration deadline) throws IOException {
+    note("reconnect");
+    if (!reconnects) {
+      throw new IOException(busName() + " cannot reconnect");
+    }
+    if (!set.isEmpty()) {
+      throw new IllegalStateException("there are queues still");
+    }
+    lost = null;
+    status = 0;
+    accepted = FeatureBits.NONE;
+  }
+
+  /** {@inheritDoc} Queues that are left are deleted. */
+  @Override
+  public void close() {
+    note("close");
+    if (!closed) {
+      closed = true;
+      deleteAll();
+      memory.close();
+    }
+  }
+}
