@@ -81,7 +81,8 @@ public final class ConfigDecoder {
     return value;
   }
 
-  private static String text(Struct.Field field, byte[] config, ByteOrder order) {
+  /** The content of a field whose bytes are there. */
+  static String text(Struct.Field field, byte[] config, ByteOrder order) {
     int from = field.offset();
     int to = from + field.size();
     return switch (field.format()) {

@@ -110,9 +110,18 @@ public final class Struct {
    * @throws IllegalArgumentException when there is no such field
    */
   public int offset(String field) {
+    return field(field).offset();
+  }
+
+  /**
+   * The field of this name.
+   *
+   * @throws IllegalArgumentException when there is no such field
+   */
+  public Field field(String field) {
     for (Field f : fields) {
       if (f.name().equals(field)) {
-        return f.offset();
+        return f;
       }
     }
     throw new IllegalArgumentException("struct " + name + " has no field " + field);
