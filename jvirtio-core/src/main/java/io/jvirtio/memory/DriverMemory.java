@@ -4,6 +4,7 @@ package io.jvirtio.memory;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -20,6 +21,9 @@ import java.util.TreeMap;
 public abstract class DriverMemory {
   /** Everything handed out starts at a multiple of this, so that no two share a cache line. */
   public static final long GRAIN = 64;
+
+  /** No address space has more; sums with it do not overflow. */
+  private static final long MOST = 1L << 48;
 
   /**
    * One region.
@@ -38,6 +42,9 @@ public abstract class DriverMemory {
   /** Free ranges, by host address. */
   private final TreeMap<Long, Long> free = new TreeMap<>();
 
+  /** What was handed out: size by host address. */
+  private final Map<Long, Long> taken = new HashMap<>();
+
   private long allocated;
 
   /** No region yet. */
@@ -55,12 +62,12 @@ public abstract class DriverMemory {
   /**
    * Allocates zeroed memory; grows when there is too little.
    *
-   * @param bytes positive
+   * @param bytes positive, at most 2^48
    * @param alignment of the device address, a power of two up to 4096
    * @throws IOException when there is no more
    */
   public final synchronized MemorySegment allocate(long bytes, long alignment) throws IOException {
-    if (bytes <= 0 || Long.bitCount(alignment) != 1 || alignment > 4096) {
+    if (bytes <= 0 || bytes > MOST || Long.bitCount(alignment) != 1 || alignment > 4096) {
       throw new IllegalArgumentException(bytes + " bytes aligned to " + alignment);
     }
     long size = roundUp(bytes, GRAIN);
@@ -73,6 +80,7 @@ public abstract class DriverMemory {
         throw new IOException("no room for " + bytes + " bytes in memory shared with the device");
       }
     }
+    taken.put(found.address(), size);
     allocated += size;
     return found.fill((byte) 0);
   }
@@ -125,15 +133,11 @@ public abstract class DriverMemory {
   public final synchronized void release(MemorySegment segment) {
     long start = segment.address();
     long size = roundUp(segment.byteSize(), GRAIN);
-    if (start % GRAIN != 0 || regionOf(start) == null) {
-      throw new IllegalArgumentException("not allocated here: " + segment);
+    if (!segment.isNative() || !taken.remove(start, size)) {
+      throw new IllegalArgumentException("not allocated here, or released twice: " + segment);
     }
     Map.Entry<Long, Long> before = free.floorEntry(start);
     Map.Entry<Long, Long> after = free.ceilingEntry(start);
-    if ((before != null && before.getKey() + before.getValue() > start)
-        || (after != null && after.getKey() < start + size)) {
-      throw new IllegalArgumentException("released twice: " + segment);
-    }
     allocated -= size;
     long end = start + size;
     Region region = regionOf(start);
@@ -210,7 +214,7 @@ public abstract class DriverMemory {
     Table now = table;
     for (int i = 0; i < now.host.length; i++) {
       long offset = host - now.host[i];
-      if (offset >= 0 && bytes <= now.size[i] - offset) {
+      if (offset >= 0 && bytes >= 0 && bytes <= now.size[i] - offset) {
         return now.device[i] + offset;
       }
     }
