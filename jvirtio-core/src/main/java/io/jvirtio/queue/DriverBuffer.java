@@ -10,11 +10,15 @@ import java.lang.foreign.MemorySegment;
  * nothing. Not thread-safe.
  */
 public final class DriverBuffer {
+  /** A descriptor chain must not be longer (The Virtqueue Descriptor Table). */
+  private static final long MAX_BYTES = 1L << 32;
+
   private final DriverMemory memory;
   final long[] addresses;
   final int[] lengths;
   private int count;
   private int readable;
+  private long bytes;
   private long writableBytes;
 
   /**
@@ -36,6 +40,7 @@ public final class DriverBuffer {
   public DriverBuffer clear() {
     count = 0;
     readable = 0;
+    bytes = 0;
     writableBytes = 0;
     return this;
   }
@@ -44,7 +49,7 @@ public final class DriverBuffer {
    * Adds an element that the device may read.
    *
    * @throws IllegalArgumentException when the segment is empty, 4 GiB or longer, or not shared with
-   *     the device
+   *     the device, or when the buffer would be longer than 4 GiB
    * @throws IllegalStateException when the buffer is full or has a writable element already
    */
   public DriverBuffer readable(MemorySegment segment) {
@@ -65,7 +70,7 @@ public final class DriverBuffer {
    * Adds an element that the device may write.
    *
    * @throws IllegalArgumentException when the segment is empty, 4 GiB or longer, or not shared with
-   *     the device
+   *     the device, or when the buffer would be longer than 4 GiB
    * @throws IllegalStateException when the buffer is full
    */
   public DriverBuffer writable(MemorySegment segment) {
@@ -79,16 +84,18 @@ public final class DriverBuffer {
     return this;
   }
 
-  private void add(long deviceAddress, long bytes) {
-    if (bytes <= 0 || bytes > 0xffff_ffffL) {
-      throw new IllegalArgumentException("an element of " + bytes + " bytes");
+  private void add(long deviceAddress, long length) {
+    if (length <= 0 || length > 0xffff_ffffL || bytes + length > MAX_BYTES) {
+      throw new IllegalArgumentException(
+          "an element of " + length + " bytes after " + bytes + " bytes");
     }
     if (count == addresses.length) {
       throw new IllegalStateException("more than " + count + " elements");
     }
     addresses[count] = deviceAddress;
-    lengths[count] = (int) bytes;
+    lengths[count] = (int) length;
     count++;
+    bytes += length;
   }
 
   /** How many elements there are. */

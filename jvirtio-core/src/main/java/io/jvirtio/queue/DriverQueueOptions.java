@@ -14,7 +14,7 @@ import io.jvirtio.spec.SplitRing;
  *     descriptors
  * @param features what was negotiated
  * @param legacyAlign 0 for three parts that lie apart (modern); else the alignment of the used ring
- *     in the one contiguous piece of the legacy interface, a power of two
+ *     in the one contiguous piece of the legacy interface, a power of two and at least 4
  * @param bigEndian whether the session is a legacy one of a big-endian driver
  */
 public record DriverQueueOptions(
@@ -34,7 +34,9 @@ public record DriverQueueOptions(
     if (maxElements <= 0) {
       throw new IllegalArgumentException("buffers of " + maxElements + " elements");
     }
-    if (legacyAlign != 0 && Integer.bitCount(legacyAlign) != 1) {
+    // Less would put the used ring where its own fields are not aligned.
+    if (legacyAlign != 0
+        && (Integer.bitCount(legacyAlign) != 1 || legacyAlign < SplitRing.USED_ALIGN)) {
       throw new IllegalArgumentException("alignment " + legacyAlign);
     }
   }
