@@ -48,6 +48,7 @@ public final class SplitDriverQueue extends DriverQueue {
   private final MemorySegment ring;
   private final MemorySegment tables;
   private final long desc;
+  private final long tableHost;
   private final long tableDevice;
 
   private int size;
@@ -63,6 +64,9 @@ public final class SplitDriverQueue extends DriverQueue {
 
   /** By head: how many descriptors of the table the chain takes. */
   private final short[] taken;
+
+  /** By head: the last descriptor of the chain in the table, so that no chain is walked again. */
+  private final short[] last;
 
   /** By head: bytes that the device may write. */
   private final long[] writable;
@@ -118,10 +122,12 @@ public final class SplitDriverQueue extends DriverQueue {
       }
     }
     this.tables = tableMemory;
+    this.tableHost = tables == null ? 0 : tables.address();
     this.tableDevice = tables == null ? 0 : memory.deviceAddress(tables);
     this.next = new short[maxSize];
     this.tokens = new Object[maxSize];
     this.taken = new short[maxSize];
+    this.last = new short[maxSize];
     this.writable = new long[maxSize];
     this.position = new int[maxSize];
     restart(maxSize);
@@ -205,7 +211,7 @@ public final class SplitDriverQueue extends DriverQueue {
         return false;
       }
       long offset = (long) head * maxElements * DESC_SIZE;
-      fillTable(tables.address() + offset, buffer);
+      fillTable(tableHost + offset, buffer);
       putDescriptor(
           desc + (long) DESC_SIZE * head,
           tableDevice + offset,
@@ -213,6 +219,7 @@ public final class SplitDriverQueue extends DriverQueue {
           VIRTQ_DESC_F_INDIRECT,
           0);
       freeHead = next[head] & 0xffff;
+      last[head] = (short) head;
       taken[head] = 1;
       freeCount--;
       counters.indirect++;
@@ -251,23 +258,30 @@ public final class SplitDriverQueue extends DriverQueue {
         && size - freeCount + count > size >> 2;
   }
 
+  /** Returns the free descriptor after the chain. */
   private int fillChain(int head, DriverBuffer buffer) {
     int count = buffer.count();
     int readable = buffer.readableCount();
     int at = head;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count - 1; i++) {
       int after = next[at] & 0xffff;
-      int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
-      boolean last = i == count - 1;
       putDescriptor(
           desc + (long) DESC_SIZE * at,
           buffer.addresses[i],
           buffer.lengths[i],
-          last ? flags : flags | VIRTQ_DESC_F_NEXT,
-          last ? 0 : after);
+          i < readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
+          after);
       at = after;
     }
-    return at;
+    int end = count - 1;
+    putDescriptor(
+        desc + (long) DESC_SIZE * at,
+        buffer.addresses[end],
+        buffer.lengths[end],
+        end < readable ? 0 : VIRTQ_DESC_F_WRITE,
+        0);
+    last[head] = (short) at;
+    return next[at] & 0xffff;
   }
 
   private void fillTable(long table, DriverBuffer buffer) {
@@ -275,13 +289,13 @@ public final class SplitDriverQueue extends DriverQueue {
     int readable = buffer.readableCount();
     for (int i = 0; i < count; i++) {
       int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
-      boolean last = i == count - 1;
+      boolean end = i == count - 1;
       putDescriptor(
           table + (long) DESC_SIZE * i,
           buffer.addresses[i],
           buffer.lengths[i],
-          last ? flags : flags | VIRTQ_DESC_F_NEXT,
-          last ? 0 : i + 1);
+          end ? flags : flags | VIRTQ_DESC_F_NEXT,
+          end ? 0 : i + 1);
     }
   }
 
@@ -374,14 +388,9 @@ public final class SplitDriverQueue extends DriverQueue {
   }
 
   private void free(int head) {
-    int last = head;
-    int count = taken[head] & 0xffff;
-    for (int i = 1; i < count; i++) {
-      last = next[last] & 0xffff;
-    }
-    next[last] = (short) freeHead;
+    next[last[head] & 0xffff] = (short) freeHead;
     freeHead = head;
-    freeCount += count;
+    freeCount += taken[head] & 0xffff;
     tokens[head] = null;
     inFlight--;
   }
