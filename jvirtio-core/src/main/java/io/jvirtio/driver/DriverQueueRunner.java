@@ -47,8 +47,7 @@ final class DriverQueueRunner implements EventSource {
       // The JVM's word for SIGBUS: the file behind the memory was truncated under the mapping.
       broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()));
     } catch (RuntimeException | Error bug) {
-      LOG.log(Level.ERROR, queue + ": the driver failed", bug);
-      broken(new PeerFault(FaultReason.DRIVER_ERROR, queue.index()));
+      failed(bug);
     }
     return true;
   }
@@ -58,15 +57,32 @@ final class DriverQueueRunner implements EventSource {
     if (told) {
       return true;
     }
-    // A queue that another thread has just broken is handled by the next poll.
-    return !queue.isBroken() && handler.arm() && queue.enableCallback();
+    try {
+      // A queue that another thread has just broken is handled by the next poll.
+      return !queue.isBroken() && handler.arm() && queue.enableCallback();
+    } catch (InternalError error) {
+      broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()));
+    } catch (RuntimeException | Error bug) {
+      failed(bug);
+    }
+    return true;
   }
 
   @Override
   public void disarm() {
-    if (!told) {
-      queue.disableCallback();
+    if (told) {
+      return;
     }
+    try {
+      queue.disableCallback();
+    } catch (InternalError error) {
+      broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()));
+    }
+  }
+
+  private void failed(Throwable bug) {
+    LOG.log(Level.ERROR, queue + ": the driver failed", bug);
+    broken(new PeerFault(FaultReason.DRIVER_ERROR, queue.index()));
   }
 
   private void broken(PeerFault fault) {

@@ -3,6 +3,7 @@ package io.jvirtio.driver;
 
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.queue.DriverQueueOptions;
@@ -31,7 +32,10 @@ public final class DriverQueueSet {
     final QueueRequest request;
     final DriverQueue queue;
     final DriverQueueRunner runner;
-    QueueOwner owner;
+
+    /** Written by the control thread. Whoever breaks the queue must not wake an old owner. */
+    volatile QueueOwner owner;
+
     boolean running;
 
     Entry(QueueRequest request, DriverQueue queue, DriverQueueRunner runner) {
@@ -45,6 +49,7 @@ public final class DriverQueueSet {
   private final DriverMemory memory;
   private final QueueNotifier notifier;
   private final BiConsumer<Integer, PeerFault> onBroken;
+  private final Duration ownerDeadline;
 
   /** Replaced as a whole, since any thread may break the queues. */
   private volatile List<Entry> entries = List.of();
@@ -56,9 +61,23 @@ public final class DriverQueueSet {
    */
   public DriverQueueSet(
       DriverMemory memory, QueueNotifier notifier, BiConsumer<Integer, PeerFault> onBroken) {
+    this(memory, notifier, onBroken, OWNER_DEADLINE);
+  }
+
+  /**
+   * No queues yet.
+   *
+   * @param ownerDeadline how long an owner may take to answer, positive
+   */
+  public DriverQueueSet(
+      DriverMemory memory,
+      QueueNotifier notifier,
+      BiConsumer<Integer, PeerFault> onBroken,
+      Duration ownerDeadline) {
     this.memory = memory;
     this.notifier = notifier;
     this.onBroken = onBroken;
+    this.ownerDeadline = ownerDeadline;
   }
 
   /** Whether there are none. */
@@ -102,44 +121,56 @@ public final class DriverQueueSet {
     return null;
   }
 
-  /** Lets the callback of a queue run from now on. */
+  /** Lets the callback of a queue, which is new or was reset, run from now on. */
   public void start(int index) throws IOException {
-    Entry entry = Objects.requireNonNull(find(index));
-    if (entry.runner != null && !entry.running) {
-      onOwner(
-          entry.owner,
-          () -> {
-            entry.runner.restarted();
-            entry.owner.addSource(entry.runner);
-          });
-      entry.running = true;
+    run(Objects.requireNonNull(find(index)), true);
+  }
+
+  private void run(Entry entry, boolean anew) throws IOException {
+    if (entry.runner == null || entry.running) {
+      return;
     }
+    QueueOwner owner = entry.owner;
+    // Also when the owner does not answer in time: it may still come to it, and only stop, which
+    // it then comes to later, takes that back.
+    entry.running = true;
+    onOwner(
+        owner,
+        () -> {
+          if (anew) {
+            entry.runner.restarted();
+          }
+          owner.addSource(entry.runner);
+        },
+        ownerDeadline);
   }
 
   /** The callback of a queue does not run any more when this returns. */
   public void stop(int index) throws IOException {
     Entry entry = Objects.requireNonNull(find(index));
     if (entry.running) {
-      onOwner(entry.owner, () -> entry.owner.removeSource(entry.runner));
+      QueueOwner owner = entry.owner;
+      onOwner(owner, () -> owner.removeSource(entry.runner), ownerDeadline);
       entry.running = false;
     }
   }
 
-  /** Moves a queue to another owner. */
+  /** Moves a queue to another owner. One that is broken stays so, and is not told again. */
   public void setOwner(int index, QueueOwner owner) throws IOException {
     Entry entry = Objects.requireNonNull(find(index));
+    Objects.requireNonNull(owner);
     boolean running = entry.running;
     stop(index);
-    entry.owner = Objects.requireNonNull(owner);
+    entry.owner = owner;
     if (running) {
-      start(index);
+      run(entry, false);
     }
   }
 
   /** Waits until every owner has come by. */
   public void synchronize() throws IOException {
     for (Entry entry : entries) {
-      onOwner(entry.owner, () -> {});
+      onOwner(entry.owner, () -> {}, ownerDeadline);
     }
   }
 
@@ -162,7 +193,7 @@ public final class DriverQueueSet {
 
   /**
    * Stops all callbacks and frees the memory of the queues. The device must have let go of them.
-   * What is still in flight is forgotten.
+   * What is still in flight is forgotten, and the queues are broken for whoever still holds them.
    *
    * @throws IOException when an owner does not let go of its queue: its memory is then kept
    */
@@ -175,6 +206,8 @@ public final class DriverQueueSet {
         entry.queue.release();
       } catch (IOException e) {
         stuck = e;
+      } finally {
+        entry.queue.breakQueue(new PeerFault(FaultReason.DEVICE_GONE, entry.queue.index()));
       }
     }
     entries = List.of();
@@ -193,6 +226,11 @@ public final class DriverQueueSet {
    * @throws IOException when the owner does not answer in {@link #OWNER_DEADLINE}
    */
   public static void onOwner(QueueOwner owner, Runnable task) throws IOException {
+    onOwner(owner, task, OWNER_DEADLINE);
+  }
+
+  private static void onOwner(QueueOwner owner, Runnable task, Duration deadline)
+      throws IOException {
     if (owner.isOwner()) {
       task.run();
       return;
@@ -208,14 +246,14 @@ public final class DriverQueueSet {
               done.completeExceptionally(failure);
             }
           });
-      done.get(OWNER_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+      done.get(deadline.toMillis(), TimeUnit.MILLISECONDS);
     } catch (RejectedExecutionException closed) {
       // An owner that has ended runs nothing, so there is nothing to wait for.
       return;
     } catch (ExecutionException e) {
       throw new IllegalStateException("on the owner of a queue", e.getCause());
     } catch (TimeoutException e) {
-      throw new IOException("the owner of a queue does not answer for " + OWNER_DEADLINE, e);
+      throw new IOException("the owner of a queue does not answer for " + deadline, e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted while waiting for the owner of a queue", e);
