@@ -52,8 +52,7 @@ final class BackEndView {
   }
 
   private void sendTable(List<FrontEndMemory.Slot> table) throws IOException {
-    List<FrontEndMessage.Region> regions =
-        table.stream().map(FrontEndMemory.Slot::region).toList();
+    List<FrontEndMessage.Region> regions = table.stream().map(FrontEndMemory.Slot::region).toList();
     List<Fd> files = table.stream().map(FrontEndMemory.Slot::file).toList();
     session.channel().setMemTable(regions, files);
   }
@@ -189,11 +188,19 @@ final class BackEndView {
     return List.copyOf(vrings);
   }
 
-  /** Forgets all memory, and returns it. There will be no more. */
-  synchronized List<FrontEndMemory.Slot> takeSlots() {
+  /**
+   * Closes the files of all memory. There will be no more.
+   *
+   * @param unmap whether nobody uses it any more
+   */
+  synchronized void closeMemory(boolean unmap) {
     closed = true;
-    List<FrontEndMemory.Slot> all = List.copyOf(slots);
+    for (FrontEndMemory.Slot slot : slots) {
+      slot.file().close();
+      if (unmap) {
+        slot.mapping().close();
+      }
+    }
     slots.clear();
-    return all;
   }
 }

@@ -41,8 +41,7 @@ final class FrontEndCodec {
     return request(request, VRING_STATE_SIZE).putInt(index).putInt(num).flip();
   }
 
-  static ByteBuffer vringAddress(
-      int index, long descriptor, long used, long available) {
+  static ByteBuffer vringAddress(int index, long descriptor, long used, long available) {
     return request(VhostUserRequest.SET_VRING_ADDR, VRING_ADDRESS_SIZE)
         .putInt(index)
         .putInt(0)
@@ -55,14 +54,12 @@ final class FrontEndCodec {
 
   static ByteBuffer memoryTable(List<FrontEndMessage.Region> regions) {
     int size = 8 + regions.size() * VhostUserCodec.REGION_SIZE;
-    ByteBuffer out =
-        request(VhostUserRequest.SET_MEM_TABLE, size).putInt(regions.size()).putInt(0);
+    ByteBuffer out = request(VhostUserRequest.SET_MEM_TABLE, size).putInt(regions.size()).putInt(0);
     regions.forEach(region -> region(out, region));
     return out.flip();
   }
 
-  static ByteBuffer memoryRegion(
-      VhostUserRequest request, FrontEndMessage.Region region) {
+  static ByteBuffer memoryRegion(VhostUserRequest request, FrontEndMessage.Region region) {
     ByteBuffer out = request(request, 8 + VhostUserCodec.REGION_SIZE).putLong(0);
     region(out, region);
     return out.flip();
@@ -76,8 +73,7 @@ final class FrontEndCodec {
   }
 
   /** With the bytes to write, or as many zeroes as are to be read. */
-  static ByteBuffer config(
-      VhostUserRequest request, int offset, int flags, byte[] bytes) {
+  static ByteBuffer config(VhostUserRequest request, int offset, int flags, byte[] bytes) {
     return request(request, VhostUserCodec.CONFIG_HEADER_SIZE + bytes.length)
         .putInt(offset)
         .putInt(bytes.length)

@@ -20,12 +20,7 @@ final class FrontEndMemory extends DriverMemory {
   private static final long UNIT = 2 << 20;
 
   /** One region, with its file. */
-  record Slot(FrontEndMessage.Region region, Mapping mapping, Fd file) {
-    void close() {
-      mapping.close();
-      file.close();
-    }
-  }
+  record Slot(FrontEndMessage.Region region, Mapping mapping, Fd file) {}
 
   /** Takes over regions, and tells the back-end of them. */
   @FunctionalInterface

@@ -4,8 +4,12 @@ package io.jvirtio.vhost;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.linux.Waker;
 import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /**
  * One connection to a back-end, and what was agreed on when it began ("Protocol features").
@@ -14,6 +18,9 @@ import java.time.Duration;
 final class FrontEndSession implements AutoCloseable {
   /** What this front-end knows how to use. */
   static final long PROTOCOL_FEATURES = VhostUserSession.PROTOCOL_FEATURES;
+
+  private static final Logger LOG = System.getLogger(FrontEndSession.class.getName());
+  private static final Duration LONGEST = Duration.ofDays(1);
 
   private final FrontEndChannel channel;
   private final BackEndRequests requests;
@@ -113,6 +120,63 @@ final class FrontEndSession implements AutoCloseable {
       if (!taken[0]) {
         channel.close();
       }
+    }
+  }
+
+  /**
+   * Connects as {@link #open} does, again and again.
+   *
+   * @param deadline how long to try
+   * @param givenUp whether nobody wants it any more
+   * @throws IOException with the last reason, when the time is over
+   */
+  static FrontEndSession openAgain(
+      Path socket, VhostUserFrontEndOptions options, Duration deadline, BooleanSupplier givenUp)
+      throws IOException {
+    long nanos = deadline.compareTo(LONGEST) > 0 ? LONGEST.toNanos() : deadline.toNanos();
+    long pause = options.reconnectInterval().toNanos();
+    long start = System.nanoTime();
+    while (!givenUp.getAsBoolean()) {
+      long left = Math.max(1, nanos - (System.nanoTime() - start));
+      try {
+        long patience = Math.min(left, options.connectTimeout().toNanos());
+        return open(socket, options, Duration.ofNanos(patience));
+      } catch (IOException e) {
+        if (nanos - (System.nanoTime() - start) <= pause) {
+          throw new IOException("cannot reconnect to " + socket + ": " + e.getMessage(), e);
+        }
+        LOG.log(Level.DEBUG, "{0}: {1}", socket, e.getMessage());
+        FrontEndStatus.pause(Math.max(1, TimeUnit.NANOSECONDS.toMillis(pause)));
+      }
+    }
+    throw new IOException("transport is closed");
+  }
+
+  /**
+   * Reads from the configuration space.
+   *
+   * @throws RequestRefusedException when the back-end tells of an error
+   */
+  void readConfig(int offset, byte[] target) throws IOException {
+    checkConfig(offset, target.length);
+    // From the beginning: libvhost-user ignores the offset.
+    byte[] bytes = channel.getConfig(0, offset + target.length);
+    System.arraycopy(bytes, offset, target, 0, target.length);
+  }
+
+  /** Writes fields of the configuration space that a driver can write. */
+  void writeConfig(int offset, byte[] source) throws IOException {
+    checkConfig(offset, source.length);
+    channel.setConfig(offset, source);
+  }
+
+  private void checkConfig(int offset, int length) throws IOException {
+    int max = VhostUserCodec.MAX_CONFIG_SIZE;
+    if (offset < 0 || length <= 0 || length > max || offset > max - length) {
+      throw new IllegalArgumentException(length + " bytes of configuration at " + offset);
+    }
+    if (!has(ProtocolFeatures.CONFIG)) {
+      throw new IOException("back-end has no configuration space (protocol feature CONFIG)");
     }
   }
 

@@ -39,7 +39,8 @@ public record VhostUserFrontEndOptions(
         || memorySize > MAX_MEMORY
         || memoryGrowth <= 0
         || memoryGrowth > MAX_MEMORY) {
-      throw new IllegalArgumentException("memory of " + memorySize + " bytes, then " + memoryGrowth);
+      throw new IllegalArgumentException(
+          "memory of " + memorySize + " bytes, then " + memoryGrowth);
     }
     if (!SplitRing.isValidQueueSize(maxQueueSize)) {
       throw new IllegalArgumentException("queue size " + maxQueueSize);

@@ -2,7 +2,6 @@
 package io.jvirtio.vhost;
 
 import io.jvirtio.device.QueueOwner;
-import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.driver.DriverTransport;
 import io.jvirtio.driver.NegotiationException;
 import io.jvirtio.driver.QueueRequest;
@@ -11,18 +10,14 @@ import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
-import io.jvirtio.queue.DriverQueueOptions;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.FeatureBits;
-import io.jvirtio.spec.FeatureNames;
-import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
@@ -46,33 +41,21 @@ import java.util.concurrent.locks.ReentrantLock;
 public final class VhostUserTransport implements DriverTransport {
   private static final Logger LOG = System.getLogger(VhostUserTransport.class.getName());
 
-  private static final int LOG_ALL = 26;
-  private static final FeatureBits HIDDEN =
-      FeatureBits.of(
-          LOG_ALL,
-          ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES,
-          ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM);
-
   private final Path socket;
   private final int deviceId;
   private final VhostUserFrontEndOptions options;
   private final BackEndView view = new BackEndView();
   private final FrontEndMemory memory;
   private final FrontEndMonitor monitor;
-  private final DriverQueueSet queues;
+  private final FrontEndQueues queues;
   private final ReentrantLock control = new ReentrantLock();
   private final AtomicBoolean closed = new AtomicBoolean();
   private final AtomicInteger generation = new AtomicInteger();
-  // By index, replaced as a whole: the owners look up their kick descriptors here.
-  private volatile FrontEndVring[] kicks = new FrontEndVring[0];
   private volatile TransportListener listener;
   private volatile FrontEndSession session;
 
   // Under the control lock.
-  private FeatureBits driverFeatures = FeatureBits.NONE;
-  private boolean featuresRefused;
-  private int status;
-  private boolean memoryInUse;
+  private final FrontEndStatus status = new FrontEndStatus();
 
   private VhostUserTransport(Path socket, int deviceId, VhostUserFrontEndOptions options)
       throws IOException {
@@ -80,10 +63,9 @@ public final class VhostUserTransport implements DriverTransport {
     this.deviceId = deviceId;
     this.options = options;
     this.memory = new FrontEndMemory(options, view::add);
-    this.queues =
-        new DriverQueueSet(
-            memory, queue -> kicks[queue.index()].notifyDevice(), this::tellQueueBroken);
     this.monitor = new FrontEndMonitor("vhost-user-monitor", new Monitored());
+    this.queues =
+        new FrontEndQueues(memory, view, monitor, options.maxQueueSize(), this::tellQueueBroken);
   }
 
   /**
@@ -98,18 +80,10 @@ public final class VhostUserTransport implements DriverTransport {
   public static VhostUserTransport connect(
       Path socket, int deviceId, VhostUserFrontEndOptions options) throws IOException {
     Objects.requireNonNull(options);
-    FrontEndSession first = FrontEndSession.open(socket, options, options.connectTimeout());
-    VhostUserTransport transport = null;
-    try {
-      transport = new VhostUserTransport(socket, deviceId, options);
-    } finally {
-      if (transport == null) {
-        first.close();
-      }
-    }
+    VhostUserTransport transport = new VhostUserTransport(socket, deviceId, options);
     boolean done = false;
     try {
-      transport.begin(first);
+      transport.begin(FrontEndSession.open(socket, options, options.connectTimeout()));
       done = true;
       return transport;
     } finally {
@@ -123,9 +97,7 @@ public final class VhostUserTransport implements DriverTransport {
     monitor.watch(next);
     session = next;
     view.use(next);
-    status = 0;
-    driverFeatures = FeatureBits.NONE;
-    featuresRefused = false;
+    status.clear();
   }
 
   /** Runs on the monitor's thread. */
@@ -142,7 +114,7 @@ public final class VhostUserTransport implements DriverTransport {
     @Override
     public void vringFailed(int index) {
       LOG.log(Level.WARNING, "{0}: back-end gave up vring {1}", busName(), index);
-      queues.breakQueue(index, new PeerFault(FaultReason.DEVICE_NEEDS_RESET, index));
+      queues.breakOne(index, new PeerFault(FaultReason.DEVICE_NEEDS_RESET, index));
     }
 
     @Override
@@ -152,7 +124,7 @@ public final class VhostUserTransport implements DriverTransport {
       }
       LOG.log(Level.WARNING, "{0}: {1}", busName(), reason.getMessage());
       queues.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
-      view.vrings().forEach(FrontEndVring::release);
+      queues.release();
       TransportListener current = listener;
       if (current != null) {
         current.lost(reason);
@@ -249,11 +221,7 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override
   public int status() throws IOException {
-    return locked(
-        live -> {
-          int now = live.has(ProtocolFeatures.STATUS) ? live.channel().getStatus() : status;
-          return featuresRefused ? now & ~DeviceStatus.FEATURES_OK : now;
-        });
+    return locked(status::read);
   }
 
   /**
@@ -268,26 +236,13 @@ public final class VhostUserTransport implements DriverTransport {
     }
     locked(
         live -> {
-          int added = newStatus & ~status;
-          if ((added & DeviceStatus.DRIVER_OK) != 0) {
-            startVrings();
+          boolean ready = (newStatus & DeviceStatus.DRIVER_OK) != 0;
+          if (ready && !status.isDriverOk()) {
+            queues.startAll();
           }
-          if (live.has(ProtocolFeatures.STATUS)) {
-            live.channel().setStatus(newStatus);
-          } else if ((added & DeviceStatus.FEATURES_OK) != 0) {
-            // A back-end that does not like the features may know no other way than to leave.
-            live.channel().getFeatures();
-          }
-          status = newStatus;
+          status.write(live, newStatus);
           return null;
         });
-  }
-
-  private void startVrings() throws IOException {
-    for (FrontEndVring vring : view.vrings()) {
-      view.start(vring);
-      queues.start(vring.index());
-    }
   }
 
   /**
@@ -301,44 +256,15 @@ public final class VhostUserTransport implements DriverTransport {
     locked(
         live -> {
           view.stopAll();
-          if (live.has(ProtocolFeatures.RESET_DEVICE)) {
-            live.channel().resetDevice();
-          }
-          if (live.has(ProtocolFeatures.STATUS)) {
-            live.channel().setStatus(0);
-            awaitReset(live.channel());
-          }
-          status = 0;
-          driverFeatures = FeatureBits.NONE;
-          featuresRefused = false;
+          status.reset(live, options.replyDeadline());
           queues.breakAll(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, 0));
           return null;
         });
   }
 
-  private void awaitReset(FrontEndChannel channel) throws IOException {
-    long start = System.nanoTime();
-    while (channel.getStatus() != 0) {
-      if (System.nanoTime() - start > options.replyDeadline().toNanos()) {
-        channel.fail("back-end does not reset its device for " + options.replyDeadline());
-        throw channel.failure();
-      }
-      pause(1);
-    }
-  }
-
-  private static void pause(long millis) throws IOException {
-    try {
-      TimeUnit.MILLISECONDS.sleep(millis);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IOException("interrupted", e);
-    }
-  }
-
   @Override
   public FeatureBits deviceFeatures() throws IOException {
-    return locked(live -> new FeatureBits(live.channel().getFeatures(), 0).minus(HIDDEN));
+    return locked(FrontEndStatus::offered);
   }
 
   /**
@@ -349,28 +275,9 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public void writeDriverFeatures(FeatureBits features) throws IOException {
-    FeatureBits offered = deviceFeatures();
-    if (!features.isSubsetOf(offered)) {
-      throw new NegotiationException(
-          busName() + " does not offer " + FeatureNames.of(deviceId, features.minus(offered)));
-    }
-    if (!features.has(ReservedFeatures.VIRTIO_F_VERSION_1)) {
-      String who = offered.has(ReservedFeatures.VIRTIO_F_VERSION_1) ? "driver" : "back-end";
-      throw new NegotiationException(busName() + ": no VIRTIO_F_VERSION_1 of the " + who);
-    }
     locked(
         live -> {
-          long protocolBit = 1L << ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES;
-          try {
-            live.channel()
-                .setFeatures(features.low() | (live.hasProtocolFeatures() ? protocolBit : 0));
-            featuresRefused = false;
-          } catch (RequestRefusedException e) {
-            // The driver finds out as everywhere: FEATURES_OK does not stay.
-            LOG.log(Level.WARNING, "{0}: {1}", busName(), e.getMessage());
-            featuresRefused = true;
-          }
-          driverFeatures = features;
+          status.accept(live, deviceId, features);
           return null;
         });
   }
@@ -378,45 +285,25 @@ public final class VhostUserTransport implements DriverTransport {
   /** 256 where the protocol feature CONFIG was negotiated, else 0. */
   @Override
   public int configSize() throws IOException {
-    return locked(
-        live -> live.has(ProtocolFeatures.CONFIG) ? VhostUserCodec.MAX_CONFIG_SIZE : 0);
+    return locked(live -> live.has(ProtocolFeatures.CONFIG) ? VhostUserCodec.MAX_CONFIG_SIZE : 0);
   }
 
   @Override
   public void readConfig(int offset, byte[] target) throws IOException {
-    checkConfigRange(offset, target.length);
     locked(
         live -> {
-          checkConfig(live);
-          // From the beginning: libvhost-user ignores the offset.
-          byte[] bytes = live.channel().getConfig(0, offset + target.length);
-          System.arraycopy(bytes, offset, target, 0, target.length);
+          live.readConfig(offset, target);
           return null;
         });
   }
 
   @Override
   public void writeConfig(int offset, byte[] source) throws IOException {
-    checkConfigRange(offset, source.length);
     locked(
         live -> {
-          checkConfig(live);
-          live.channel().setConfig(offset, source);
+          live.writeConfig(offset, source);
           return null;
         });
-  }
-
-  private static void checkConfigRange(int offset, int length) {
-    int max = VhostUserCodec.MAX_CONFIG_SIZE;
-    if (offset < 0 || length <= 0 || length > max || offset > max - length) {
-      throw new IllegalArgumentException(length + " bytes of configuration at " + offset);
-    }
-  }
-
-  private void checkConfig(FrontEndSession live) throws IOException {
-    if (!live.has(ProtocolFeatures.CONFIG)) {
-      throw new IOException(busName() + " has no configuration space (protocol feature CONFIG)");
-    }
   }
 
   /**
@@ -426,8 +313,7 @@ public final class VhostUserTransport implements DriverTransport {
   @Override
   public int configGeneration() throws IOException {
     return locked(
-        live ->
-            live.has(ProtocolFeatures.BACKEND_REQ) ? generation.get() & Integer.MAX_VALUE : -1);
+        live -> live.has(ProtocolFeatures.BACKEND_REQ) ? generation.get() & Integer.MAX_VALUE : -1);
   }
 
   /**
@@ -446,7 +332,9 @@ public final class VhostUserTransport implements DriverTransport {
     if (live.queueNum() < 0) {
       return max;
     }
-    return deviceId == DeviceType.NETWORK.id() ? Math.min(max, 2 * live.queueNum()) : live.queueNum();
+    return deviceId == DeviceType.NETWORK.id()
+        ? Math.min(max, 2 * live.queueNum())
+        : live.queueNum();
   }
 
   @Override
@@ -465,85 +353,34 @@ public final class VhostUserTransport implements DriverTransport {
             throw new IOException(
                 busName() + " has " + queueCount(live) + " queues, not " + requests.size());
           }
+          List<DriverQueue> made = queues.make(requests, status.features());
           boolean done = false;
           try {
-            List<DriverQueue> made = makeQueues(requests);
+            // Without acknowledgements a back-end that refuses something leaves: found out now.
+            live.channel().getFeatures();
             done = true;
             return made;
           } finally {
             if (!done) {
-              freeQueues();
+              queues.free();
             }
           }
         });
-  }
-
-  private List<DriverQueue> makeQueues(List<QueueRequest> requests) throws IOException {
-    DriverQueue[] made = new DriverQueue[requests.size()];
-    for (int i = 0; i < made.length; i++) {
-      QueueRequest request = requests.get(i);
-      if (request != null) {
-        int size = options.maxQueueSize();
-        if (request.maxSize() != 0) {
-          size = Math.min(size, request.maxSize());
-        }
-        made[i] =
-            queues.add(
-                request,
-                new DriverQueueOptions(
-                    i, request.name(), size, request.maxElements(), driverFeatures, 0, false));
-      }
-    }
-    FrontEndVring[] byIndex = new FrontEndVring[made.length];
-    kicks = byIndex;
-    view.share();
-    for (DriverQueue queue : made) {
-      if (queue != null) {
-        addVring(queue, byIndex);
-      }
-    }
-    // Without acknowledgements a back-end that refuses something leaves: better found out now.
-    session.channel().getFeatures();
-    return Arrays.asList(made);
-  }
-
-  private void addVring(DriverQueue queue, FrontEndVring[] byIndex) throws IOException {
-    int index = queue.index();
-    boolean hasCallback = queues.hasCallback(index);
-    if (!hasCallback) {
-      queue.disableCallback();
-    }
-    FrontEndVring vring =
-        FrontEndVring.create(queue, queues.owner(index), hasCallback, monitor);
-    byIndex[index] = vring;
-    view.add(vring);
   }
 
   @Override
   public void deleteQueues() {
     control.lock();
     try {
-      freeQueues();
+      queues.free();
     } finally {
       control.unlock();
     }
   }
 
-  // Whether or not the back-end still lives.
-  private void freeQueues() {
-    try {
-      view.stopAll();
-    } catch (IOException e) {
-      LOG.log(Level.DEBUG, "{0}: queues not stopped: {1}", busName(), e.getMessage());
-    }
-    try {
-      queues.delete();
-    } catch (IOException e) {
-      // Its owner may be in the midst of the ring.
-      memoryInUse = true;
-      LOG.log(Level.ERROR, "{0}: memory stays mapped: {1}", busName(), e.getMessage());
-    }
-    view.takeVrings().forEach(FrontEndVring::close);
+  /** Breaks every queue and wakes the owners, who tell the handlers. Any thread. */
+  public void breakQueues(PeerFault fault) {
+    queues.breakAll(fault);
   }
 
   @Override
@@ -555,19 +392,9 @@ public final class VhostUserTransport implements DriverTransport {
   public void setOwner(int queue, QueueOwner owner) throws IOException {
     locked(
         live -> {
-          FrontEndVring vring = vring(queue);
-          vring.moveTo(owner);
           queues.setOwner(queue, owner);
           return null;
         });
-  }
-
-  private FrontEndVring vring(int queue) {
-    FrontEndVring[] all = kicks;
-    if (queue < 0 || queue >= all.length || all[queue] == null || queues.queue(queue) == null) {
-      throw new IllegalArgumentException("no queue " + queue);
-    }
-    return all[queue];
   }
 
   /**
@@ -579,7 +406,6 @@ public final class VhostUserTransport implements DriverTransport {
   public void resetQueue(int queue) throws IOException {
     locked(
         live -> {
-          view.stop(vring(queue));
           queues.stop(queue);
           return null;
         });
@@ -589,19 +415,7 @@ public final class VhostUserTransport implements DriverTransport {
   public void enableQueue(int queue, int newSize) throws IOException {
     locked(
         live -> {
-          FrontEndVring vring = vring(queue);
-          if (vring.isStarted()) {
-            throw new IllegalStateException("queue " + queue + " was not reset");
-          }
-          vring.queue().reset(newSize);
-          if (!queues.hasCallback(queue)) {
-            vring.queue().disableCallback();
-          }
-          view.reconfigure(vring);
-          if ((status & DeviceStatus.DRIVER_OK) != 0) {
-            view.start(vring);
-            queues.start(queue);
-          }
+          queues.restart(queue, newSize, status.isDriverOk());
           return null;
         });
   }
@@ -628,31 +442,10 @@ public final class VhostUserTransport implements DriverTransport {
       }
       view.use(null);
       monitor.drop(session);
-      long start = System.nanoTime();
-      begin(connectAgain(start, deadline.toNanos()));
+      begin(FrontEndSession.openAgain(socket, options, deadline, closed::get));
       generation.incrementAndGet();
     } finally {
       control.unlock();
-    }
-  }
-
-  private FrontEndSession connectAgain(long start, long nanos) throws IOException {
-    while (true) {
-      if (closed.get()) {
-        throw new IOException(busName() + " is closed");
-      }
-      long left = Math.max(1, nanos - (System.nanoTime() - start));
-      Duration timeout = Duration.ofNanos(Math.min(left, options.connectTimeout().toNanos()));
-      try {
-        return FrontEndSession.open(socket, options, timeout);
-      } catch (IOException e) {
-        long pause = options.reconnectInterval().toNanos();
-        if (nanos - (System.nanoTime() - start) <= pause) {
-          throw new IOException("cannot reconnect to " + socket + ": " + e.getMessage(), e);
-        }
-        LOG.log(Level.DEBUG, "{0}: {1}", busName(), e.getMessage());
-        pause(Math.max(1, TimeUnit.NANOSECONDS.toMillis(pause)));
-      }
     }
   }
 
@@ -670,20 +463,13 @@ public final class VhostUserTransport implements DriverTransport {
     takeControl();
     try {
       queues.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
-      freeQueues();
+      queues.free();
       if (session != null) {
         monitor.drop(session);
       }
       view.use(null);
       monitor.close();
-      List<FrontEndMemory.Slot> slots = view.takeSlots();
-      for (FrontEndMemory.Slot slot : slots) {
-        if (memoryInUse) {
-          slot.file().close();
-        } else {
-          slot.close();
-        }
-      }
+      view.closeMemory(!queues.isMemoryInUse());
     } finally {
       control.unlock();
     }
