@@ -35,6 +35,8 @@ public final class RawFile implements AutoCloseable {
   private static final int LOCK_EX = 2;
   private static final int LOCK_NB = 4;
   private static final int LOCK_UN = 8;
+  private static final int SEEK_DATA = 3;
+  private static final int SEEK_HOLE = 4;
 
   private final Fd fd;
   private final Path path;
@@ -202,6 +204,28 @@ public final class RawFile implements AutoCloseable {
   /** Makes a part read as zeroes and keeps its space; result as {@link #fallocate}. */
   public int zeroRange(long offset, long length) {
     return fallocate(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length);
+  }
+
+  /**
+   * Finds data. A file system that knows no holes takes everything for data.
+   *
+   * @param offset where to begin, in bytes
+   * @return where the first data at or behind it begins; or a negated error number, ENXIO when
+   *     nothing but a hole follows, or nothing at all
+   */
+  public long seekData(long offset) {
+    return Libc.retry(SystemCall.LSEEK, fd.value(), offset, SEEK_DATA);
+  }
+
+  /**
+   * Finds a hole, which reads as zeroes. The end of the file is one.
+   *
+   * @param offset where to begin, in bytes
+   * @return where the first hole at or behind it begins; or a negated error number, ENXIO at or
+   *     behind the end of the file
+   */
+  public long seekHole(long offset) {
+    return Libc.retry(SystemCall.LSEEK, fd.value(), offset, SEEK_HOLE);
   }
 
   /** Closes the file, which ends its locks. Idempotent. */

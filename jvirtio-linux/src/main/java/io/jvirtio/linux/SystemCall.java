@@ -12,6 +12,7 @@ final class SystemCall {
   static final long READ = pick(0, 63);
   static final long WRITE = pick(1, 64);
   static final long CLOSE = pick(3, 57);
+  static final long LSEEK = pick(8, 62);
   static final long MMAP = pick(9, 222);
   static final long MUNMAP = pick(11, 215);
   static final long IOCTL = pick(16, 29);

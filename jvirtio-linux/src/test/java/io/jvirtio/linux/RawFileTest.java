@@ -133,6 +133,20 @@ class RawFileTest {
   }
 
   @Test
+  void holesAreFound() {
+    assertEquals(-Errno.ENXIO, file.seekData(0));
+    assertEquals(0, file.seekHole(0));
+    assertEquals(4096, file.pwrite(memory.address(), 4096, 1 << 18));
+    // Which blocks a file system takes for that is its own business, but not more than these.
+    long data = file.seekData(0);
+    assertTrue(data >= 0 && data <= 1 << 18, "data at " + data);
+    long hole = file.seekHole(1 << 18);
+    assertTrue(hole >= (1 << 18) + 4096 && hole <= SIZE, "hole at " + hole);
+    assertEquals(-Errno.ENXIO, file.seekData(SIZE));
+    assertEquals(-Errno.ENXIO, file.seekHole(SIZE));
+  }
+
+  @Test
   void locksExcludeOtherOpenings() throws IOException {
     try (RawFile other = RawFile.open(path, OpenFlag.READ_ONLY)) {
       assertTrue(file.tryLock(true));
