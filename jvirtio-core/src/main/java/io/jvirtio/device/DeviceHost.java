@@ -301,6 +301,24 @@ public final class DeviceHost {
     }
   }
 
+  /**
+   * Adds to guest memory. Running queues go on meanwhile, with whatever they have in flight; when
+   * this returns, they know the new regions.
+   *
+   * @param larger holds every region of the current memory, at the same place
+   * @throws IllegalStateException when the owner of a queue does not answer
+   */
+  public void growMemory(GuestMemory larger) {
+    memory = larger;
+    for (QueueSlot queue : queues) {
+      try {
+        queue.growMemory(larger);
+      } catch (PeerFault impossible) {
+        throw new AssertionError(impossible);
+      }
+    }
+  }
+
   /** The current memory snapshot. */
   public GuestMemory memory() {
     return memory;

@@ -2,6 +2,7 @@
 package io.jvirtio.device;
 
 import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
 import java.util.concurrent.CompletableFuture;
@@ -124,6 +125,11 @@ final class QueueRunner implements EventSource {
     }
     state = State.STOPPING;
     poll();
+  }
+
+  /** On the owner. */
+  void growMemory(GuestMemory larger) {
+    queue.growMemory(larger);
   }
 
   boolean isBroken() {

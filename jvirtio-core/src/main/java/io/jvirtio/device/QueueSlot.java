@@ -2,12 +2,14 @@
 package io.jvirtio.device;
 
 import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.queue.QueueCounters;
 import io.jvirtio.queue.QueueLayout;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -90,17 +92,19 @@ final class QueueSlot {
     if (runner != null) {
       QueueRunner stopping = runner;
       CompletableFuture<Integer> done = new CompletableFuture<>();
-      owner.execute(() -> stopping.stop(done));
+      run(() -> stopping.stop(done));
       int next = await(done);
       // Not before: a queue that did not stop in time still holds on to guest memory.
       runner = null;
-      layout =
-          new QueueLayout(
-              layout.size(),
-              layout.descriptorArea(),
-              layout.driverArea(),
-              layout.deviceArea(),
-              next);
+      if (layout != null) {
+        layout =
+            new QueueLayout(
+                layout.size(),
+                layout.descriptorArea(),
+                layout.driverArea(),
+                layout.deviceArea(),
+                next);
+      }
     }
     return layout == null ? 0 : layout.start();
   }
@@ -123,18 +127,40 @@ final class QueueSlot {
     startIfReady();
   }
 
+  /** A running queue gets to know more memory. */
+  void growMemory(GuestMemory larger) throws PeerFault {
+    if (runner != null) {
+      onOwner(
+          () -> {
+            runner.growMemory(larger);
+            return null;
+          });
+    }
+  }
+
   void forget() {
     layout = null;
-    owner = null;
+    if (runner == null) { // else it has not stopped, and the next reset tries again
+      owner = null;
+    }
   }
 
   private interface OwnerCall<T> {
     T call() throws PeerFault;
   }
 
+  /** On the owner; at once when this thread is the owner, which could not come by otherwise. */
+  private void run(Runnable task) {
+    if (owner.isOwner()) {
+      task.run();
+    } else {
+      owner.execute(task);
+    }
+  }
+
   private <T> T onOwner(OwnerCall<T> call) throws PeerFault {
     CompletableFuture<T> done = new CompletableFuture<>();
-    owner.execute(
+    run(
         () -> {
           try {
             done.complete(call.call());
@@ -159,6 +185,9 @@ final class QueueSlot {
 
   private int await(CompletableFuture<Integer> done) {
     try {
+      if (owner.isOwner()) {
+        work(done);
+      }
       return done.get(DeviceHost.STOP_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException | TimeoutException e) {
       throw new IllegalStateException(
@@ -166,6 +195,25 @@ final class QueueSlot {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IllegalStateException("interrupted while queue " + index + " stopped", e);
+    }
+  }
+
+  /**
+   * Does the owner's work, for what only the owner can end.
+   *
+   * @throws IllegalStateException when the owner is at work already, up the stack
+   */
+  private void work(CompletableFuture<Integer> done) throws TimeoutException {
+    long start = System.nanoTime();
+    while (!done.isDone()) {
+      Duration left = DeviceHost.STOP_DEADLINE.minusNanos(System.nanoTime() - start);
+      if (!left.isPositive()) {
+        throw new TimeoutException();
+      }
+      // An owner without a way to sleep returns when it is idle; others may still complete.
+      if (!owner.runUntil(done::isDone, left)) {
+        Thread.onSpinWait();
+      }
     }
   }
 }

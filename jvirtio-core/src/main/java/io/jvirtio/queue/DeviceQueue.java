@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.queue;
 
+import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.trace.Trace;
 
@@ -148,6 +149,14 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
     chain.release();
     free[freeCount++] = chain;
   }
+
+  /**
+   * Guest memory has grown: from here on buffers may lie in the new regions too. Those in flight
+   * stay as they are.
+   *
+   * @param larger holds every region of the memory before, at the same place
+   */
+  public abstract void growMemory(GuestMemory larger);
 
   /**
    * No ring access from here on: for reset, stop and faults. Chains in flight can still come back;

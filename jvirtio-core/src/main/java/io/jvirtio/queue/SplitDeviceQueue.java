@@ -44,7 +44,6 @@ public final class SplitDeviceQueue extends DeviceQueue {
   /** Where the three parts are in this process. */
   record Addresses(long desc, long avail, long used) {}
 
-  private final GuestMemory guest;
   private final long desc;
   private final long avail;
   private final long used;
@@ -54,6 +53,7 @@ public final class SplitDeviceQueue extends DeviceQueue {
   private final boolean swap;
   private final int maxChain;
   private final boolean[] outstanding;
+  private GuestMemory guest;
 
   /** Free-running: the next entry of the available ring to take. */
   private int nextAvail;
@@ -94,6 +94,11 @@ public final class SplitDeviceQueue extends DeviceQueue {
     this.availIdx = nextAvail;
     this.nextUsed = nextAvail;
     this.publishedUsed = nextAvail;
+  }
+
+  @Override
+  public void growMemory(GuestMemory larger) {
+    guest = larger;
   }
 
   @Override
