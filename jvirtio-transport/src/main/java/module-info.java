@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Transports that need no system call: a driver and its device in one process. */
+module io.jvirtio.transport {
+  requires transitive io.jvirtio.core;
+
+  exports io.jvirtio.transport.inprocess;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.transport.inprocess;
+
+import io.jvirtio.device.ConfigSpace;
+import io.jvirtio.device.QueueHandler;
+import io.jvirtio.device.QueueOwner;
+import io.jvirtio.device.VirtioDevice;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.queue.DescriptorChain;
+import io.jvirtio.queue.DeviceQueue;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.Struct;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** Copies what is readable to what is writable, at once or when a test lets it. */
+final class EchoDevice implements VirtioDevice {
+  static final int MAX_SIZE = 64;
+  static final int FEATURE = 5;
+  static final int REFUSED_FEATURE = 6;
+  static final int HIGH_FEATURE = 125;
+
+  /** How many buffers it has in its hands. */
+  final AtomicInteger held = new AtomicInteger();
+
+  /** The last value that the driver wrote to {@code mode}. */
+  volatile long mode = -1;
+
+  private final int queues;
+  private final ConfigSpace config =
+      new ConfigSpace(Struct.named("echo").le64("capacity").le16("mode").u8("mac", 3).size(13))
+          .set("capacity", 0x1122334455667788L)
+          .set("mode", 0x0102)
+          .writable("mode", value -> mode = value);
+  private volatile boolean holding;
+  private volatile boolean faulting;
+
+  EchoDevice(int queues) {
+    this.queues = queues;
+  }
+
+  /** Buffers stay in flight from now on. */
+  void hold() {
+    holding = true;
+  }
+
+  /** Everything held is used when a queue is polled next, and nothing is held any more. */
+  void release() {
+    holding = false;
+  }
+
+  /** Finds a rule broken at the next buffer. */
+  void fault() {
+    faulting = true;
+  }
+
+  @Override
+  public int deviceId() {
+    return 42;
+  }
+
+  @Override
+  public int queueCount() {
+    return queues;
+  }
+
+  @Override
+  public int queueMaxSize(int queue) {
+    return MAX_SIZE;
+  }
+
+  @Override
+  public FeatureBits features() {
+    return FeatureBits.of(FEATURE, REFUSED_FEATURE, HIGH_FEATURE);
+  }
+
+  @Override
+  public boolean accepts(FeatureBits negotiated) {
+    return !negotiated.has(REFUSED_FEATURE);
+  }
+
+  @Override
+  public ConfigSpace config() {
+    return config;
+  }
+
+  @Override
+  public void reset() {
+    faulting = false;
+  }
+
+  @Override
+  public QueueHandler startQueue(DeviceQueue queue, QueueOwner owner) {
+    return new Handler(queue);
+  }
+
+  private final class Handler implements QueueHandler {
+    private final DeviceQueue queue;
+    private final List<DescriptorChain> mine = new ArrayList<>();
+
+    Handler(DeviceQueue queue) {
+      this.queue = queue;
+    }
+
+    @Override
+    public void available(DeviceQueue ready) throws PeerFault {
+      for (DescriptorChain chain = ready.pop(); chain != null; chain = ready.pop()) {
+        if (faulting) {
+          throw new PeerFault(FaultReason.REQUEST_MALFORMED, 0);
+        }
+        if (holding) {
+          mine.add(chain);
+          held.incrementAndGet();
+        } else {
+          echo(chain);
+        }
+      }
+    }
+
+    @Override
+    public boolean poll() {
+      if (holding || mine.isEmpty()) {
+        return false;
+      }
+      held.addAndGet(-mine.size());
+      mine.forEach(this::echo);
+      mine.clear();
+      return true;
+    }
+
+    private void echo(DescriptorChain chain) {
+      queue.push(chain, chain.writer().copyFrom(chain.reader()));
+    }
+  }
+}
