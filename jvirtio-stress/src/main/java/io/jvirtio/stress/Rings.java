@@ -77,7 +77,7 @@ final class Rings {
   private final DescriptorChain[] held = new DescriptorChain[BUFFERS];
   private long round;
 
-  /** A queue of it broke: the next state gets another pair. Either actor may set it. */
+  /** Something was seen that is forbidden: the next state gets another pair. Any actor sets it. */
   private boolean spoiled;
 
   private Rings(Format format) throws IOException, PeerFault {
@@ -229,6 +229,7 @@ final class Rings {
                 && chain.segmentAddress(2) == buffers[i].address + HALF + 8
                 && chain.reader().le64() == stamp;
         if (!right) {
+          spoiled = true;
           return -1;
         }
       }
@@ -270,6 +271,7 @@ final class Rings {
         if (token != buffers[i]
             || driver.writtenLength() != 8 + (stamp & 7)
             || RawMemory.getLong(buffers[i].address + HALF) != ~stamp) {
+          spoiled = true;
           return -1;
         }
       }
