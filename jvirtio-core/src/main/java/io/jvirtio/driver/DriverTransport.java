@@ -3,6 +3,7 @@ package io.jvirtio.driver;
 
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import java.io.IOException;
@@ -106,6 +107,12 @@ public interface DriverTransport extends AutoCloseable {
    * reset, or be gone.
    */
   void deleteQueues();
+
+  /**
+   * Breaks every queue and wakes the owners, who tell the handlers ({@link
+   * DriverQueueSet#breakAll}). Any thread; must not block.
+   */
+  void breakQueues(PeerFault fault);
 
   /** Waits until no callback runs that began before this call. Never on an owner's thread. */
   void synchronizeCallbacks() throws IOException;
