@@ -514,6 +514,11 @@ public final class ScriptedTransport implements DriverTransport {
   }
 
   @Override
+  public void breakQueues(PeerFault fault) {
+    set.breakAll(fault);
+  }
+
+  @Override
   public void synchronizeCallbacks() throws IOException {
     called("synchronizeCallbacks");
     set.synchronize();
