@@ -67,7 +67,11 @@ public abstract class DriverMemory {
    * @throws IOException when there is no more
    */
   public final synchronized MemorySegment allocate(long bytes, long alignment) throws IOException {
-    if (bytes <= 0 || bytes > MOST || Long.bitCount(alignment) != 1 || alignment > 4096) {
+    if (bytes <= 0
+        || bytes > MOST
+        || Long.bitCount(alignment) != 1
+        || alignment < 1
+        || alignment > 4096) {
       throw new IllegalArgumentException(bytes + " bytes aligned to " + alignment);
     }
     long size = roundUp(bytes, GRAIN);
