@@ -16,4 +16,6 @@ module io.jvirtio.cli {
       info.picocli;
   opens io.jvirtio.cli.boot to
       info.picocli;
+  opens io.jvirtio.cli.drive to
+      info.picocli;
 }

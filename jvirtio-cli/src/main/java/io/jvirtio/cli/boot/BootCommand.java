@@ -2,6 +2,7 @@
 package io.jvirtio.cli.boot;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.Json;
 import io.jvirtio.cli.Logging;
 import io.jvirtio.linux.LoopMode;
 import java.io.IOException;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jvirtio.cli.boot;
+package io.jvirtio.cli;
 
 import java.util.Collection;
 import java.util.Map;
 import java.util.stream.Collectors;
 
 /** Writes JSON. */
-final class Json {
+public final class Json {
   private Json() {}
 
   /** The text of a map, a collection, a number, a boolean, null or anything's string. */
-  static String of(Object value) {
+  public static String of(Object value) {
     return switch (value) {
       case null -> "null";
       case Map<?, ?> map ->

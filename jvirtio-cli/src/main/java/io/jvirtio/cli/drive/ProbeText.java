@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.cli.drive;
+
+import io.jvirtio.spec.ConfigDecoder;
+import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.DeviceTypeGuess;
+import io.jvirtio.spec.FeatureNames;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.spec.VirtioBlk;
+import io.jvirtio.vhost.ProtocolFeatures;
+import java.math.BigInteger;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** What a device says of itself, for people and for programs. */
+final class ProbeText {
+  private static final int WIDTH = 96;
+  private static final String TITLE = "%-18s %s";
+  private static final int INDENT = 19;
+  private static final int RUNNERS_UP = 3;
+  private static final int ROW = 16;
+
+  private final Path socket;
+  private final Probe probe;
+  private final List<String> lines = new ArrayList<>();
+
+  private ProbeText(Path socket, Probe probe) {
+    this.socket = socket;
+    this.probe = probe;
+  }
+
+  /** Lines for people. */
+  static List<String> lines(Path socket, Probe probe) {
+    ProbeText text = new ProbeText(socket, probe);
+    text.add();
+    return text.lines;
+  }
+
+  private void add() {
+    title("socket", socket.toString());
+    type();
+    title(
+        "queues",
+        probe.queues() < 0
+            ? "the back-end does not say (no MQ)"
+            : Integer.toString(probe.queues()));
+    if (probe.memorySlots() >= 0) {
+      title("memory slots", Long.toString(probe.memorySlots()));
+    }
+    title("features", probe.features().toString());
+    for (int bit : probe.features().bits()) {
+      item(bit, FeatureNames.of(id(), bit));
+    }
+    if (!probe.features().has(ReservedFeatures.VIRTIO_F_VERSION_1)) {
+      lines.add("      no VIRTIO_F_VERSION_1: modern drivers, those of jvirtio too, refuse it");
+    }
+    long protocol = probe.protocolFeatures();
+    title("protocol features", protocol == 0 ? "none" : "0x" + Long.toHexString(protocol));
+    for (int bit = 0; bit < Long.SIZE; bit++) {
+      if ((protocol >>> bit & 1) != 0) {
+        item(bit, ProtocolFeatures.names(1L << bit).getFirst());
+      }
+    }
+    config();
+  }
+
+  private int id() {
+    return probe.type() == null ? 0 : probe.type().id();
+  }
+
+  private void title(String title, String text) {
+    lines.add(String.format(TITLE, title, text));
+  }
+
+  private void item(int number, String text) {
+    boolean unknown = text.equals("bit " + number);
+    lines.add(String.format("%4d  %s", number, unknown ? "(not in the specification)" : text));
+  }
+
+  private void type() {
+    DeviceType type = probe.type();
+    if (type == null) {
+      title("device type", "not known: nothing fits; name it with --device");
+      return;
+    }
+    String name = type.shortName() + " (device id " + type.id() + ")";
+    if (probe.given()) {
+      title("device type", name + ", as given");
+      return;
+    }
+    DeviceTypeGuess.Candidate first = probe.guesses().getFirst();
+    title(
+        "device type",
+        name
+            + ", inferred with "
+            + first.confidence().name().toLowerCase(Locale.ROOT)
+            + " confidence; --device names it");
+    wrap("because: " + first.reason());
+    List<String> others = new ArrayList<>();
+    for (DeviceTypeGuess.Candidate other : runnersUp()) {
+      others.add(other.type().shortName() + " (" + other.score() + ")");
+    }
+    if (!others.isEmpty()) {
+      wrap("points: " + first.score() + "; the next: " + String.join(", ", others));
+    }
+  }
+
+  private List<DeviceTypeGuess.Candidate> runnersUp() {
+    return probe.guesses().stream().skip(1).limit(RUNNERS_UP).toList();
+  }
+
+  private void wrap(String text) {
+    StringBuilder line = new StringBuilder(" ".repeat(INDENT));
+    for (String word : text.split(" ")) {
+      if (line.length() + word.length() > WIDTH && line.length() > INDENT) {
+        lines.add(line.toString().stripTrailing());
+        line = new StringBuilder(" ".repeat(INDENT));
+      }
+      line.append(word).append(' ');
+    }
+    lines.add(line.toString().stripTrailing());
+  }
+
+  private void config() {
+    byte[] config = probe.config();
+    if (config == null) {
+      boolean offered = (probe.protocolFeatures() >>> ProtocolFeatures.CONFIG & 1) != 0;
+      title("configuration", offered ? "the back-end gives none" : "cannot be read (no CONFIG)");
+      return;
+    }
+    DeviceType type = probe.type();
+    if (type == null || type.config().fields().isEmpty()) {
+      title("configuration", config.length + " bytes");
+      dump(config);
+      return;
+    }
+    title(
+        "configuration",
+        "struct " + type.config().name() + ", " + config.length + " bytes; offset, field, value");
+    int hidden = 0;
+    for (ConfigDecoder.Value value : values()) {
+      if (value.present()) {
+        String text = value.text() + meaning(value);
+        lines.add(
+            String.format("%4d  %-30s %s", value.field().offset(), value.name(), text)
+                .stripTrailing());
+      } else if (!value.offered()) {
+        hidden++;
+      } else {
+        lines.add(
+            String.format("%4d  %-30s %s", value.field().offset(), value.name(), "not given"));
+      }
+    }
+    if (hidden > 0) {
+      lines.add(
+          "      ("
+              + hidden
+              + (hidden == 1 ? " field is" : " fields are")
+              + " left out: not among the features)");
+    }
+  }
+
+  private List<ConfigDecoder.Value> values() {
+    return ConfigDecoder.decode(
+            probe.type().config(), probe.config(), probe.features(), ByteOrder.LITTLE_ENDIAN)
+        .stream()
+        .filter(value -> !value.field().isPadding())
+        .toList();
+  }
+
+  /** Sectors are hard to read. */
+  private String meaning(ConfigDecoder.Value value) {
+    boolean sectors =
+        probe.type() == DeviceType.BLOCK
+            && (value.name().equals("capacity") || value.name().endsWith("_sectors"));
+    if (!sectors || value.text().length() > 16) {
+      return "";
+    }
+    return " sectors (" + Sizes.text(Long.parseLong(value.text()) * VirtioBlk.SECTOR_SIZE) + ")";
+  }
+
+  private void dump(byte[] bytes) {
+    for (int i = 0; i < bytes.length; i += ROW) {
+      int end = Math.min(bytes.length, i + ROW);
+      lines.add(String.format("%4d  %s", i, HexFormat.ofDelimiter(" ").formatHex(bytes, i, end)));
+    }
+  }
+
+  /** The same for programs. */
+  static Map<String, Object> json(Path socket, Probe probe) {
+    ProbeText text = new ProbeText(socket, probe);
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("socketPath", socket);
+    map.put("device", text.jsonType());
+    map.put("queues", probe.queues() < 0 ? null : probe.queues());
+    map.put("memorySlots", probe.memorySlots() < 0 ? null : probe.memorySlots());
+    List<Object> features = new ArrayList<>();
+    for (int bit : probe.features().bits()) {
+      features.add(text.jsonBit(bit, FeatureNames.of(text.id(), bit)));
+    }
+    map.put("features", features);
+    List<Object> protocol = new ArrayList<>();
+    for (int bit = 0; bit < Long.SIZE; bit++) {
+      if ((probe.protocolFeatures() >>> bit & 1) != 0) {
+        protocol.add(text.jsonBit(bit, ProtocolFeatures.names(1L << bit).getFirst()));
+      }
+    }
+    map.put("protocolFeatures", protocol);
+    map.put("config", probe.config() == null ? null : text.jsonConfig());
+    return map;
+  }
+
+  private Map<String, Object> jsonBit(int bit, String name) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("bit", bit);
+    map.put("name", name.equals("bit " + bit) ? null : name);
+    return map;
+  }
+
+  private Map<String, Object> jsonType() {
+    if (probe.type() == null) {
+      return null;
+    }
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("id", probe.type().id());
+    map.put("name", probe.type().shortName());
+    map.put("inferred", !probe.given());
+    if (!probe.given()) {
+      DeviceTypeGuess.Candidate first = probe.guesses().getFirst();
+      map.put("confidence", first.confidence().name().toLowerCase(Locale.ROOT));
+      map.put("points", first.score());
+      map.put("reasons", first.reasons());
+      List<Object> others = new ArrayList<>();
+      for (DeviceTypeGuess.Candidate other : runnersUp()) {
+        Map<String, Object> one = new LinkedHashMap<>();
+        one.put("id", other.type().id());
+        one.put("name", other.type().shortName());
+        one.put("points", other.score());
+        others.add(one);
+      }
+      map.put("runnersUp", others);
+    }
+    return map;
+  }
+
+  private Map<String, Object> jsonConfig() {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("hex", HexFormat.of().formatHex(probe.config()));
+    Map<String, Object> fields = new LinkedHashMap<>();
+    if (probe.type() != null) {
+      for (ConfigDecoder.Value value : values()) {
+        if (value.present()) {
+          fields.put(value.name(), value.numeric() ? new BigInteger(value.text()) : value.text());
+        }
+      }
+    }
+    map.put("fields", fields);
+    return map;
+  }
+}

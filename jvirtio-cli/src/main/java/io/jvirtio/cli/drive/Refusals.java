@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.cli.drive;
+
+import io.jvirtio.cli.CliException;
+import io.jvirtio.linux.Errno;
+import io.jvirtio.linux.LinuxException;
+import java.io.IOException;
+import java.net.SocketTimeoutException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Why there is no device to talk to, and what to do about it. */
+final class Refusals {
+  private Refusals() {}
+
+  /** Explains a failure to connect, or of the first messages. */
+  static CliException connecting(IOException e, Path socket) {
+    if (e instanceof LinuxException system) {
+      return new CliException(system(system, socket), e);
+    }
+    if (e instanceof SocketTimeoutException) {
+      return new CliException(
+          "the server at "
+              + socket
+              + " takes no more connections now: try again, or see whether"
+              + " it hangs",
+          e);
+    }
+    if (e.getCause() instanceof SocketTimeoutException) {
+      return new CliException(
+          socket
+              + ": "
+              + e.getMessage()
+              + ": it may serve another front-end now, as many serve one at a time (end that), be"
+              + " slow (see --timeout), or be no vhost-user back-end",
+          e);
+    }
+    return talking(e, socket);
+  }
+
+  private static String system(LinuxException e, Path socket) {
+    return switch (e.errno()) {
+      case Errno.ENOENT, Errno.ENOTDIR ->
+          "there is no socket "
+              + socket
+              + ": start a device there first, such as with: jvirtio blk --socket-path="
+              + socket
+              + " --blk-file=IMAGE";
+      case Errno.ECONNREFUSED ->
+          Files.isRegularFile(socket) || Files.isDirectory(socket)
+              ? socket + " is not a socket: name the socket of a vhost-user back-end"
+              : "nobody listens on " + socket + ": the server has ended, start it again";
+      case Errno.EACCES, Errno.EPERM ->
+          "not allowed to connect to "
+              + socket
+              + ": run as the user of its server, or change its permissions (ls -l "
+              + socket
+              + ")";
+      case Errno.EPROTOTYPE ->
+          socket + " is a socket of another kind than vhost-user's: name a stream socket";
+      case Errno.ENAMETOOLONG ->
+          "socket path " + socket + " is too long: at most 107 bytes, name a shorter path";
+      default -> socket + ": " + e.getMessage();
+    };
+  }
+
+  /** Explains a failure of a connection that worked. */
+  static CliException talking(IOException e, Path socket) {
+    String text = e.getMessage() == null ? e.toString() : e.getMessage();
+    return new CliException(text.contains(socket.toString()) ? text : socket + ": " + text, e);
+  }
+}
