@@ -14,6 +14,15 @@ import java.util.concurrent.locks.ReentrantLock;
  * drivers that call back and for owners without a thread.
  */
 final class ControlTurn implements AutoCloseable {
+  /** It did not come to be one's turn. */
+  static final class BusyException extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    BusyException(String message) {
+      super(message);
+    }
+  }
+
   /** How long to wait for the turn: longer than whatever a transport waits for. */
   static final Duration DEADLINE = Duration.ofSeconds(60);
 
@@ -30,17 +39,41 @@ final class ControlTurn implements AutoCloseable {
   /**
    * Waits for the turn; closing it gives it back.
    *
-   * @throws IOException when another thread keeps it beyond {@link #DEADLINE}
+   * @throws BusyException when another thread keeps it beyond {@link #DEADLINE}, or this one is
+   *     interrupted while it waits
    */
-  ControlTurn take() throws IOException {
+  ControlTurn take() throws BusyException {
     try {
-      if (!lock.tryLock(DEADLINE.toMillis(), TimeUnit.MILLISECONDS)) {
-        throw new IOException(name + ": another thread is at work on it for " + DEADLINE);
+      // First without waiting, which an interrupted thread may as well.
+      if (lock.tryLock() || lock.tryLock(DEADLINE.toNanos(), TimeUnit.NANOSECONDS)) {
+        return this;
       }
-      return this;
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-      throw new IOException(name + ": interrupted while waiting for the device", e);
+      throw new BusyException(name + ": interrupted while another thread is at work on it");
+    }
+    throw new BusyException(name + ": another thread is at work on it for " + DEADLINE);
+  }
+
+  /** As {@link #take}, for what has to be done also by a thread that is interrupted. */
+  ControlTurn takeAnyway() throws BusyException {
+    boolean interrupted = Thread.interrupted();
+    long end = System.nanoTime() + DEADLINE.toNanos();
+    try {
+      while (true) {
+        try {
+          if (lock.tryLock(end - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+            return this;
+          }
+          throw new BusyException(name + ": another thread is at work on it for " + DEADLINE);
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
   }
 

@@ -68,7 +68,9 @@ final class DeviceStates {
       }
       state = to;
       failure = why;
-      executor.add(() -> listeners.forEach(l -> l.changed(device, from, to)));
+      for (StateListener listener : listeners) {
+        executor.add(() -> listener.changed(device, from, to));
+      }
     }
     executor.start();
     return true;

@@ -4,7 +4,6 @@ package io.jvirtio.driver;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
-import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.Struct;
@@ -13,8 +12,8 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
 
 /**
  * One device as drivers see it: initialisation in the order of the specification, features,
@@ -74,22 +73,9 @@ public final class DriverDevice implements AutoCloseable {
   private final DriverTransport transport;
   private final ControlTurn turn;
   private final ControlExecutor executor;
-  private final ConfigurationChanges changes;
   private final Initialization init;
+  private final DeviceLife life;
   private final DeviceStates states;
-  private volatile Driver driver;
-  private volatile DriverType type;
-
-  /** Reset and not set up since: queues break for that reason, and may be deleted. */
-  private volatile boolean isReset = true;
-
-  /** The driver has let go of the device, and waits for restore. */
-  private boolean frozen;
-
-  /** Configuration changes are disabled since the driver was frozen. */
-  private boolean held;
-
-  private boolean haveQueues;
 
   /** A device with all ring features and an executor of its own; nothing is said to it yet. */
   public DriverDevice(DriverTransport transport) {
@@ -114,9 +100,9 @@ public final class DriverDevice implements AutoCloseable {
     this.turn = new ControlTurn(transport.busName());
     this.executor = new ControlExecutor(executor, transport.busName());
     this.states = new DeviceStates(this, this.executor);
-    this.changes = new ConfigurationChanges(this.executor, this::look);
     this.init = new Initialization(transport, ringFeatures);
-    transport.setListener(new Listener());
+    this.life = new DeviceLife(this, turn, this.executor, states, init);
+    transport.setListener(life);
   }
 
   /** The reserved features that are implemented, for every driver. */
@@ -156,7 +142,7 @@ public final class DriverDevice implements AutoCloseable {
     return transport.busName();
   }
 
-  /** Any thread. */
+  /** What can be done with it. Any thread. */
   public State state() {
     return states.state();
   }
@@ -173,12 +159,12 @@ public final class DriverDevice implements AutoCloseable {
 
   /** Its driver, or null. Any thread. */
   public Driver driver() {
-    return driver;
+    return life.driver();
   }
 
   /** The type of its driver, or null. Any thread. */
   public DriverType type() {
-    return type;
+    return life.type();
   }
 
   /** Adds a listener. Any thread. */
@@ -250,41 +236,8 @@ public final class DriverDevice implements AutoCloseable {
   public Driver start(DriverType type) throws IOException {
     FeatureChoice.check(type);
     try (ControlTurn _ = turn.take()) {
-      states.require("start", State.NEW, State.FAILED);
-      if (driver != null) {
-        throw new IllegalStateException(name() + " has a driver: " + this.type.name());
-      }
-      if (type.ids().stream().noneMatch(id -> id.matches(transport))) {
-        throw new IOException(
-            "driver " + type.name() + " does not drive device id " + deviceId() + " at " + name());
-      }
-      changes.restart();
-      held = false;
-      frozen = false;
-      this.type = type;
-      try {
-        begin();
-        init.negotiate(type, () -> type.validate(this));
-        states.advance(State.NEGOTIATED);
-        driver = Objects.requireNonNull(type.probe(this), "probe");
-        ready();
-        driver.scan();
-      } catch (IOException | RuntimeException | Error e) {
-        removeDriver();
-        fail(e);
-        throw e;
-      }
-      changes.enable();
-      return driver;
+      return life.start(type);
     }
-  }
-
-  private void begin() throws IOException {
-    states.advance(State.STARTING);
-    isReset = true;
-    init.reset();
-    init.acknowledge();
-    isReset = false;
   }
 
   /**
@@ -294,10 +247,7 @@ public final class DriverDevice implements AutoCloseable {
    */
   public List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
     try (ControlTurn _ = turn.take()) {
-      states.require("make queues", State.NEGOTIATED);
-      List<DriverQueue> queues = transport.findQueues(requests);
-      haveQueues = true;
-      return queues;
+      return life.findQueues(requests);
     }
   }
 
@@ -310,13 +260,7 @@ public final class DriverDevice implements AutoCloseable {
    */
   public void ready() throws IOException {
     try (ControlTurn _ = turn.take()) {
-      if (state() == State.LIVE) {
-        return;
-      }
-      states.checkWhole();
-      states.require("set DRIVER_OK", State.NEGOTIATED);
-      init.driverOk();
-      states.advance(State.LIVE);
+      life.ready();
     }
   }
 
@@ -325,19 +269,7 @@ public final class DriverDevice implements AutoCloseable {
    * deleted. A device that does not answer is lost from then on. For remove and freeze.
    */
   public void reset() {
-    inTurn(this::resetDevice);
-  }
-
-  private void resetDevice() {
-    if (isReset || state() == State.LOST) {
-      return;
-    }
-    isReset = true;
-    try {
-      init.reset();
-    } catch (IOException e) {
-      declareLost(e);
-    }
+    inTurn(life::reset);
   }
 
   /**
@@ -346,29 +278,20 @@ public final class DriverDevice implements AutoCloseable {
    * @throws IllegalStateException when the device was not reset
    */
   public void deleteQueues() {
-    inTurn(
-        () -> {
-          if (!isReset && state() != State.LOST) {
-            throw new IllegalStateException(name() + " must be reset before its queues go");
-          }
-          if (haveQueues) {
-            haveQueues = false;
-            transport.deleteQueues();
-          }
-        });
+    inTurn(life::deleteQueues);
   }
 
   /** {@link #reset} and {@link #deleteQueues}. */
   public void resetAndDelete() {
     inTurn(
         () -> {
-          resetDevice();
-          deleteQueues();
+          life.reset();
+          life.deleteQueues();
         });
   }
 
   private void inTurn(Runnable action) {
-    try (ControlTurn _ = turn.take()) {
+    try (ControlTurn _ = turn.takeAnyway()) {
       action.run();
     } catch (IOException e) {
       throw new IllegalStateException(e.getMessage(), e);
@@ -383,29 +306,45 @@ public final class DriverDevice implements AutoCloseable {
    */
   public void stop() throws IOException {
     try (ControlTurn _ = turn.take()) {
-      if (driver != null) {
-        removeDriver();
-        states.move(State.NEW, null);
+      life.stop();
+    }
+  }
+
+  /** For the bus: starts the driver unless the device is not to be had; null then. */
+  Driver offer(DriverType type, BooleanSupplier stillWanted) throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      boolean free = driver() == null && (state() == State.NEW || state() == State.FAILED);
+      return free && stillWanted.getAsBoolean() ? life.start(type) : null;
+    }
+  }
+
+  /** For the bus: takes the driver away if it is of this type. */
+  boolean stop(DriverType of) throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      boolean mine = driver() != null && type() == of;
+      if (mine) {
+        life.stop();
+      }
+      return mine;
+    }
+  }
+
+  /** For the bus. */
+  void freezeIfLive() throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      if (state() == State.LIVE || state() == State.BROKEN) {
+        life.freeze();
       }
     }
   }
 
-  private void removeDriver() {
-    changes.restart();
-    Driver old = driver;
-    if (old != null) {
-      try {
-        old.remove();
-      } catch (RuntimeException | Error bug) {
-        LOG.log(Level.ERROR, name() + ": driver " + type.name() + " failed to go", bug);
+  /** For the bus. */
+  void restoreIfFrozen() throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      if (state() == State.FROZEN) {
+        life.restore();
       }
     }
-    if (haveQueues || old != null) {
-      resetAndDelete();
-    }
-    driver = null;
-    type = null;
-    frozen = false;
   }
 
   /**
@@ -417,40 +356,7 @@ public final class DriverDevice implements AutoCloseable {
    */
   public void freeze() throws IOException {
     try (ControlTurn _ = turn.take()) {
-      states.require("freeze", State.LIVE, State.BROKEN);
-      freezeDriver();
-      states.move(State.FROZEN, null);
-    }
-  }
-
-  private void freezeDriver() throws IOException {
-    if (!held) {
-      held = true;
-      changes.disable();
-    }
-    if (frozen) {
-      return;
-    }
-    try {
-      driver.freeze();
-    } catch (IOException | RuntimeException | Error e) {
-      if (isReset) { // too late to go on
-        frozen = true;
-        resetAndDelete();
-        fail(e);
-      } else {
-        release();
-      }
-      throw e;
-    }
-    frozen = true;
-    resetAndDelete();
-  }
-
-  private void release() {
-    if (held) {
-      held = false;
-      changes.enable();
+      life.freeze();
     }
   }
 
@@ -463,30 +369,8 @@ public final class DriverDevice implements AutoCloseable {
    */
   public void restore() throws IOException {
     try (ControlTurn _ = turn.take()) {
-      states.require("restore", State.FROZEN);
-      resume();
+      life.restore();
     }
-  }
-
-  private void resume() throws IOException {
-    try {
-      begin();
-      init.renegotiate();
-      states.advance(State.NEGOTIATED);
-      driver.restore();
-      frozen = false;
-      ready();
-    } catch (IOException | RuntimeException | Error e) {
-      try {
-        freezeDriver();
-      } catch (IOException | RuntimeException again) {
-        e.addSuppressed(again);
-      }
-      resetAndDelete();
-      fail(e);
-      throw e;
-    }
-    release();
   }
 
   /**
@@ -500,111 +384,19 @@ public final class DriverDevice implements AutoCloseable {
    * @throws IllegalStateException for a device that is frozen or removed, or was never started
    */
   public void recover(Duration deadline) throws IOException {
-    long start = System.nanoTime();
     try (ControlTurn _ = turn.take()) {
-      if (state() == State.LIVE) {
-        return;
-      }
-      states.require("recover", State.LOST, State.BROKEN, State.FAILED);
-      if (driver != null) {
-        freezeDriver();
-      }
-      if (state() == State.LOST) {
-        reconnect(deadline.minusNanos(System.nanoTime() - start));
-      }
-      if (driver != null) {
-        resume();
-      } else {
-        states.move(State.NEW, null);
-      }
-    }
-  }
-
-  private void reconnect(Duration deadline) throws IOException {
-    // First, so that a connection which is lost at once again is not overlooked.
-    states.advance(State.STARTING);
-    try {
-      transport.reconnect(deadline);
-      isReset = true;
-    } catch (IOException | RuntimeException | Error e) {
-      states.move(State.LOST, asIOException(e));
-      throw e;
+      life.recover(deadline);
     }
   }
 
   /** Keeps configuration changes from the driver until {@link #enableConfigurationChanges}. */
   public void disableConfigurationChanges() {
-    changes.disable();
+    life.changes.disable();
   }
 
   /** Undoes one {@link #disableConfigurationChanges}. One that has arrived since is told now. */
   public void enableConfigurationChanges() {
-    changes.enable();
-  }
-
-  /** Tells the device that its driver has given up, unless it is lost. */
-  private void fail(Throwable why) {
-    if (states.move(State.FAILED, asIOException(why))) {
-      try {
-        init.failed();
-      } catch (IOException e) {
-        why.addSuppressed(e);
-      }
-    }
-  }
-
-  private IOException asIOException(Throwable why) {
-    return why instanceof IOException io ? io : new IOException("the driver of " + name(), why);
-  }
-
-  private void declareLost(IOException why) {
-    if (states.move(State.LOST, why)) {
-      LOG.log(Level.WARNING, "{0} does not answer: {1}", name(), why.getMessage());
-      transport.breakQueues(new PeerFault(FaultReason.DEVICE_SILENT, 0));
-    }
-  }
-
-  /** On the executor: a configuration change notification has arrived, or may be told now. */
-  private void look() {
-    changes.looking();
-    if (!mayLook()) {
-      return;
-    }
-    try (ControlTurn _ = turn.take()) {
-      if (!mayLook()) {
-        return;
-      }
-      int status;
-      try {
-        status = transport.status();
-      } catch (IOException e) {
-        declareLost(e);
-        return;
-      }
-      if ((status & DeviceStatus.DEVICE_NEEDS_RESET) != 0) {
-        needsReset(status);
-      } else if (changes.take()) {
-        driver.configurationChanged();
-      }
-    } catch (IOException busy) {
-      LOG.log(Level.WARNING, "configuration change put off: {0}", busy.getMessage());
-      changes.arrived();
-    }
-  }
-
-  // In other states it is kept: the driver that comes or comes back is told.
-  private boolean mayLook() {
-    return state() == State.LIVE || state() == State.BROKEN;
-  }
-
-  private void needsReset(int status) {
-    IOException why =
-        new IOException(
-            "the device at " + name() + " needs a reset: " + DeviceStatus.describe(status));
-    if (states.move(State.BROKEN, why)) {
-      LOG.log(Level.WARNING, why.getMessage());
-      transport.breakQueues(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, status));
-    }
+    life.changes.enable();
   }
 
   /**
@@ -613,46 +405,32 @@ public final class DriverDevice implements AutoCloseable {
    */
   @Override
   public void close() {
+    end();
+  }
+
+  /** {@link #close}, and whether there was a driver. */
+  boolean end() {
+    boolean bound = false;
     if (state() == State.REMOVED) {
-      return;
+      return false;
     }
-    try (ControlTurn _ = turn.take()) {
-      removeDriver();
-      resetDevice();
-    } catch (IOException stuck) {
+    try (ControlTurn _ = turn.takeAnyway()) {
+      bound = driver() != null;
+      life.end();
+    } catch (IOException | RuntimeException stuck) {
       // Whoever has the turn fails with the transport.
-      LOG.log(Level.WARNING, "closed in spite of this: {0}", stuck.getMessage());
+      LOG.log(Level.WARNING, name() + " is closed in spite of this", stuck);
       transport.breakQueues(new PeerFault(FaultReason.DEVICE_GONE, 0));
     }
     if (states.move(State.REMOVED, null)) {
       transport.close();
       executor.close();
     }
+    return bound;
   }
 
   @Override
   public String toString() {
     return name() + " (" + state() + ")";
-  }
-
-  /** What the transport tells, on any thread. */
-  private final class Listener implements TransportListener {
-    @Override
-    public void configurationChanged() {
-      changes.arrived();
-    }
-
-    @Override
-    public void queueBroken(int queue, PeerFault fault) {
-      // After a reset that is what queues are; a lost device has told why.
-      if (!isReset && state() == State.LIVE) {
-        states.move(State.BROKEN, new IOException(name() + ", queue " + queue, fault));
-      }
-    }
-
-    @Override
-    public void lost(IOException reason) {
-      states.move(State.LOST, reason);
-    }
   }
 }

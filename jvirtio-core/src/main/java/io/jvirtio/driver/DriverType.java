@@ -19,7 +19,10 @@ public interface DriverType {
   /** The devices that it drives. */
   List<DeviceId> ids();
 
-  /** The features that it understands, reserved ones of the rings left out. */
+  /**
+   * The features that it understands, reserved ones left out: those are {@link DriverDevice}'s.
+   * What the specification does not define for the device's type is never accepted.
+   */
   FeatureBits features();
 
   /** The features that it understands on the legacy interface. */
@@ -42,9 +45,10 @@ public interface DriverType {
 
   /**
    * Begins to drive a device whose features are final: makes its queues. May call {@link
-   * DriverDevice#ready} when it needs the device to work already; else the bus does it afterwards.
+   * DriverDevice#ready} when it needs the device to work already; else that is done afterwards.
    *
-   * @throws IOException when that fails; the device is then given FAILED
+   * @throws IOException when that fails; the device is then told FAILED, and queues that were made
+   *     are deleted: nothing of the driver may touch them any more
    */
   Driver probe(DriverDevice device) throws IOException;
 }

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.driver;
+
+import io.jvirtio.driver.DriverDevice.State;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.queue.DriverQueue;
+import io.jvirtio.spec.DeviceStatus;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+
+/**
+ * What happens to a {@link DriverDevice} from start to close. Every method wants the caller to have
+ * the turn, but for {@link #look} and the transport's listener.
+ */
+final class DeviceLife implements TransportListener {
+  private static final Logger LOG = System.getLogger(DeviceLife.class.getName());
+
+  private final DriverDevice device;
+  private final DriverTransport transport;
+  private final ControlTurn turn;
+  private final DeviceStates states;
+  private final Initialization init;
+  final ConfigurationChanges changes;
+
+  private volatile Driver driver;
+  private volatile DriverType type;
+
+  /** Reset and not set up since: queues break for that reason, and may be deleted. */
+  private volatile boolean isReset = true;
+
+  /** The driver has let go of the device, and waits for restore. */
+  private boolean frozen;
+
+  /** Configuration changes are disabled since the driver was frozen. */
+  private boolean held;
+
+  private boolean haveQueues;
+
+  DeviceLife(
+      DriverDevice device,
+      ControlTurn turn,
+      ControlExecutor executor,
+      DeviceStates states,
+      Initialization init) {
+    this.device = device;
+    this.transport = device.transport();
+    this.turn = turn;
+    this.states = states;
+    this.init = init;
+    this.changes = new ConfigurationChanges(executor, this::look);
+  }
+
+  Driver driver() {
+    return driver;
+  }
+
+  DriverType type() {
+    return type;
+  }
+
+  private String name() {
+    return transport.busName();
+  }
+
+  Driver start(DriverType wanted) throws IOException {
+    states.require("start", State.NEW, State.FAILED);
+    if (driver != null) {
+      throw new IllegalStateException(name() + " has a driver: " + type.name());
+    }
+    if (wanted.ids().stream().noneMatch(id -> id.matches(transport))) {
+      throw new IOException(
+          String.format(
+              "driver %s does not drive device id %d at %s",
+              wanted.name(), transport.deviceId(), name()));
+    }
+    changes.restart();
+    held = false;
+    frozen = false;
+    type = wanted;
+    try {
+      begin();
+      init.negotiate(type, () -> type.validate(device));
+      states.advance(State.NEGOTIATED);
+      driver = Objects.requireNonNull(type.probe(device), "probe");
+      ready();
+      driver.scan();
+    } catch (IOException | RuntimeException | Error e) {
+      removeDriver();
+      fail(e);
+      throw e;
+    }
+    changes.enable();
+    return driver;
+  }
+
+  private void begin() throws IOException {
+    states.advance(State.STARTING);
+    isReset = true;
+    init.reset();
+    init.acknowledge();
+    isReset = false;
+  }
+
+  void ready() throws IOException {
+    if (states.state() != State.LIVE) {
+      states.checkWhole();
+      states.require("set DRIVER_OK", State.NEGOTIATED);
+      init.driverOk();
+      states.advance(State.LIVE);
+    }
+  }
+
+  List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
+    states.require("make queues", State.NEGOTIATED);
+    List<DriverQueue> queues = transport.findQueues(requests);
+    haveQueues = true;
+    return queues;
+  }
+
+  void reset() {
+    if (isReset || states.state() == State.LOST) {
+      return;
+    }
+    isReset = true;
+    try {
+      init.reset();
+    } catch (IOException e) {
+      silent(e);
+    }
+  }
+
+  void deleteQueues() {
+    if (!isReset && states.state() != State.LOST) {
+      throw new IllegalStateException(name() + " must be reset before its queues go");
+    }
+    if (haveQueues) {
+      haveQueues = false;
+      transport.deleteQueues();
+    }
+  }
+
+  void stop() {
+    if (driver != null) {
+      removeDriver();
+      states.move(State.NEW, null);
+    }
+  }
+
+  private void removeDriver() {
+    changes.restart();
+    Driver old = driver;
+    if (old != null) {
+      try {
+        old.remove();
+      } catch (RuntimeException | Error bug) {
+        LOG.log(Level.ERROR, name() + ": driver " + type.name() + " failed to go", bug);
+      }
+    }
+    if (haveQueues || old != null) {
+      reset();
+      deleteQueues();
+    }
+    driver = null;
+    type = null;
+    frozen = false;
+  }
+
+  void freeze() throws IOException {
+    states.require("freeze", State.LIVE, State.BROKEN);
+    freezeDriver();
+    // Lost meanwhile: it stays so, and recover goes on from there.
+    states.move(State.FROZEN, null);
+  }
+
+  private void freezeDriver() throws IOException {
+    if (!held) {
+      held = true;
+      changes.disable();
+    }
+    if (frozen) {
+      return;
+    }
+    try {
+      driver.freeze();
+    } catch (IOException | RuntimeException | Error e) {
+      if (isReset) { // too late to go on
+        frozen = true;
+        deleteQueues();
+        fail(e);
+      } else {
+        release();
+      }
+      throw e;
+    }
+    frozen = true;
+    reset();
+    deleteQueues();
+  }
+
+  private void release() {
+    if (held) {
+      held = false;
+      changes.enable();
+    }
+  }
+
+  void restore() throws IOException {
+    states.require("restore", State.FROZEN);
+    resume();
+  }
+
+  private void resume() throws IOException {
+    try {
+      begin();
+      init.renegotiate();
+      states.advance(State.NEGOTIATED);
+      driver.restore();
+      frozen = false;
+      ready();
+    } catch (IOException | RuntimeException | Error e) {
+      try {
+        freezeDriver();
+      } catch (IOException | RuntimeException again) {
+        e.addSuppressed(again);
+      }
+      if (haveQueues) {
+        reset();
+        deleteQueues();
+      }
+      fail(e);
+      throw e;
+    }
+    release();
+  }
+
+  void recover(Duration deadline) throws IOException {
+    if (states.state() == State.LIVE) {
+      return;
+    }
+    long start = System.nanoTime();
+    states.require("recover", State.LOST, State.BROKEN, State.FAILED);
+    if (driver != null) {
+      freezeDriver();
+    }
+    if (states.state() == State.LOST) {
+      reconnect(deadline.minusNanos(System.nanoTime() - start));
+    }
+    if (driver != null) {
+      resume();
+    } else {
+      states.move(State.NEW, null);
+    }
+  }
+
+  private void reconnect(Duration deadline) throws IOException {
+    // First, so that a connection which is lost at once again is not overlooked.
+    states.advance(State.STARTING);
+    try {
+      transport.reconnect(deadline);
+      isReset = true;
+    } catch (IOException | RuntimeException | Error e) {
+      states.move(State.LOST, asIOException(e));
+      throw e;
+    }
+  }
+
+  /** Takes the driver away and leaves the device reset. */
+  void end() {
+    removeDriver();
+    reset();
+  }
+
+  /** Tells the device that its driver has given up, unless it is lost. */
+  private void fail(Throwable why) {
+    if (states.move(State.FAILED, asIOException(why))) {
+      try {
+        init.failed();
+      } catch (IOException e) {
+        why.addSuppressed(e);
+      }
+    }
+  }
+
+  private IOException asIOException(Throwable why) {
+    return why instanceof IOException io ? io : new IOException("the driver of " + name(), why);
+  }
+
+  private void silent(IOException why) {
+    if (states.move(State.LOST, why)) {
+      LOG.log(Level.WARNING, "{0} does not answer: {1}", name(), why.getMessage());
+      transport.breakQueues(new PeerFault(FaultReason.DEVICE_SILENT, 0));
+    }
+  }
+
+  /** On the executor: a configuration change notification has arrived, or may be told now. */
+  private void look() {
+    changes.looking();
+    if (!mayLook()) {
+      return;
+    }
+    try (ControlTurn _ = turn.take()) {
+      if (!mayLook()) {
+        return;
+      }
+      int status = transport.status();
+      if ((status & DeviceStatus.DEVICE_NEEDS_RESET) != 0) {
+        needsReset(status);
+      } else if (changes.take()) {
+        driver.configurationChanged();
+      }
+    } catch (ControlTurn.BusyException busy) {
+      LOG.log(Level.WARNING, "configuration change put off: {0}", busy.getMessage());
+      changes.arrived();
+    } catch (IOException e) {
+      silent(e);
+    }
+  }
+
+  // In other states it is kept: the driver that comes back is told.
+  private boolean mayLook() {
+    return states.state() == State.LIVE || states.state() == State.BROKEN;
+  }
+
+  private void needsReset(int status) {
+    IOException why =
+        new IOException(
+            "the device at " + name() + " needs a reset: " + DeviceStatus.describe(status));
+    if (states.move(State.BROKEN, why)) {
+      LOG.log(Level.WARNING, why.getMessage());
+      transport.breakQueues(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, status));
+    }
+  }
+
+  @Override
+  public void configurationChanged() {
+    changes.arrived();
+  }
+
+  @Override
+  public void queueBroken(int queue, PeerFault fault) {
+    // After a reset that is what queues are; a lost device has told why.
+    if (!isReset && states.state() == State.LIVE) {
+      states.move(State.BROKEN, new IOException(name() + ", queue " + queue, fault));
+    }
+  }
+
+  @Override
+  public void lost(IOException reason) {
+    states.move(State.LOST, reason);
+  }
+}
