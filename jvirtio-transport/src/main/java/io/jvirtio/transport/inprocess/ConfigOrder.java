@@ -27,12 +27,12 @@ final class ConfigOrder {
     }
   }
 
+  /** Inside the configuration space only. */
   void read(int offset, byte[] target) {
     byte[] all = new byte[mirror.length];
     config.read(0, all);
     for (int i = 0; i < target.length; i++) {
-      int at = offset + i;
-      target[i] = at >= 0 && at < all.length ? all[mirror[at]] : 0;
+      target[i] = all[mirror[offset + i]];
     }
   }
 

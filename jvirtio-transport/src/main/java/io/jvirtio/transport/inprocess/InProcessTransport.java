@@ -262,6 +262,10 @@ public final class InProcessTransport implements DriverTransport {
   @Override
   public void readConfig(int offset, byte[] target) throws IOException {
     control.checkOpen();
+    if (offset < 0 || offset > host.config().size() - target.length) {
+      throw new IOException(
+          busName() + " has no configuration of " + target.length + " bytes at " + offset);
+    }
     if (bigEndianConfig == null) {
       host.config().read(offset, target);
     } else {
@@ -403,7 +407,7 @@ public final class InProcessTransport implements DriverTransport {
     }
   }
 
-  /** Breaks every queue and wakes the owners, who tell the handlers. Any thread. */
+  @Override
   public void breakQueues(PeerFault fault) {
     queues.breakAll(fault);
   }

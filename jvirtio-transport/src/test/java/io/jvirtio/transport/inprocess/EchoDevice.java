@@ -28,6 +28,9 @@ final class EchoDevice implements VirtioDevice {
   /** The last value that the driver wrote to {@code mode}. */
   volatile long mode = -1;
 
+  /** Where a test wants the two sides to meet at ever other points. */
+  volatile Shake shake = Shake.NONE;
+
   private final int queues;
   private final ConfigSpace config =
       new ConfigSpace(Struct.named("echo").le64("capacity").le16("mode").u8("mac", 3).size(13))
@@ -35,6 +38,7 @@ final class EchoDevice implements VirtioDevice {
           .set("mode", 0x0102)
           .writable("mode", value -> mode = value);
   private volatile boolean holding;
+  private int releaseAfter;
   private volatile boolean faulting;
 
   EchoDevice(int queues) {
@@ -43,6 +47,12 @@ final class EchoDevice implements VirtioDevice {
 
   /** Buffers stay in flight from now on. */
   void hold() {
+    holding = true;
+  }
+
+  /** As {@link #hold}, until a queue was polled so often with something held. */
+  void hold(int polls) {
+    releaseAfter = polls;
     holding = true;
   }
 
@@ -121,6 +131,9 @@ final class EchoDevice implements VirtioDevice {
 
     @Override
     public boolean poll() {
+      if (holding && !mine.isEmpty() && --releaseAfter == 0) {
+        holding = false;
+      }
       if (holding || mine.isEmpty()) {
         return false;
       }
@@ -130,7 +143,14 @@ final class EchoDevice implements VirtioDevice {
       return true;
     }
 
+    /** Nothing else wakes the owner for what ends by being polled. */
+    @Override
+    public boolean arm() {
+      return mine.isEmpty() || releaseAfter <= 0;
+    }
+
     private void echo(DescriptorChain chain) {
+      shake.pause();
       queue.push(chain, chain.writer().copyFrom(chain.reader()));
     }
   }

@@ -45,6 +45,7 @@ final class EchoDriver implements UsedBufferHandler {
   private long total;
   private long added;
   private DriverQueue queue;
+  volatile Shake shake = Shake.NONE;
   volatile long completed;
   volatile PeerFault broken;
   volatile String mismatch;
@@ -120,6 +121,7 @@ final class EchoDriver implements UsedBufferHandler {
       slot.number = NONE;
       idle.add(slot);
       more++;
+      shake.pause();
     }
     completed += more;
   }
