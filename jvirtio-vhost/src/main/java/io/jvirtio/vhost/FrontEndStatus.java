@@ -104,8 +104,8 @@ final class FrontEndStatus {
   }
 
   /**
-   * Resets the device by as many of RESET_DEVICE and STATUS as were negotiated. Its vrings have been
-   * stopped, which must do where there is neither.
+   * Resets the device by as many of RESET_DEVICE and STATUS as were negotiated. Its vrings have
+   * been stopped, which must do where there is neither.
    *
    * @param deadline how long the device may take
    */

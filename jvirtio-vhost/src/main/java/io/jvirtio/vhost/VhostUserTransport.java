@@ -378,7 +378,7 @@ public final class VhostUserTransport implements DriverTransport {
     }
   }
 
-  /** Breaks every queue and wakes the owners, who tell the handlers. Any thread. */
+  @Override
   public void breakQueues(PeerFault fault) {
     queues.breakAll(fault);
   }
