@@ -77,7 +77,7 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
   /** How many buffers were added and have not come back. */
   public abstract int inFlight();
 
-  /** Where the device finds the queue. */
+  /** Where the device finds the queue, and that it starts at index 0. */
   public abstract QueueLayout layout();
 
   /**

@@ -194,8 +194,8 @@ public final class SplitDriverQueue extends DriverQueue {
   @Override
   public QueueLayout layout() {
     long device = memory.deviceAddress(ring);
-    return new QueueLayout(
-        size, device, device + (avail - desc), device + (used - desc), nextAvail & 0xffff);
+    // Both rings start at 0, also when buffers were added before the device hears of the queue.
+    return new QueueLayout(size, device, device + (avail - desc), device + (used - desc), 0);
   }
 
   @Override
