@@ -98,7 +98,7 @@ final class DriverModel implements AutoCloseable {
       slots.add(i);
     }
     try {
-      begin();
+      begin(0);
       if (random.nextInt(4) == 0) {
         fastForward();
       }
@@ -107,12 +107,12 @@ final class DriverModel implements AutoCloseable {
     }
   }
 
-  private void begin() throws PeerFault {
-    pair.connect();
+  private void begin(int start) throws PeerFault {
+    pair.connect(start);
     ring = pair.device.ring();
     peer = real ? DriverModelPeer.real(pair) : DriverModelPeer.scripted(pair.device);
-    availIdx = queue.layout().start();
-    usedIdx = availIdx;
+    availIdx = start;
+    usedIdx = start;
     free = queue.size();
     callback = true;
     patience = 0;
@@ -128,7 +128,7 @@ final class DriverModel implements AutoCloseable {
       ring.usedIdx(i + 1);
       assertSame(this, queue.get());
     }
-    begin();
+    begin((int) queue.counters().added());
   }
 
   void step() throws PeerFault {
@@ -354,7 +354,7 @@ final class DriverModel implements AutoCloseable {
     int largest = Integer.numberOfTrailingZeros(queue.maxSize());
     queue.reset(otherSize ? 1 << random.nextInt(largest + 1) : queue.size());
     assertNull(queue.fault());
-    begin();
+    begin(0);
     resets++;
   }
 

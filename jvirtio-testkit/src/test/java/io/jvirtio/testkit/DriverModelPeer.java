@@ -58,7 +58,7 @@ interface DriverModelPeer {
 
   static DriverModelPeer real(QueuePair pair) throws PeerFault {
     DeviceQueue queue =
-        pair.queue
+        pair.device
             .layout()
             .open(
                 3,

@@ -68,6 +68,18 @@ class DriverQueueTest {
 
   @ParameterizedTest
   @EnumSource
+  void whatWasAddedBeforeTheDeviceKnowsTheQueueIsSeen(DriverSession session) throws PeerFault {
+    try (QueuePair pair = new QueuePair(session, 8)) {
+      pair.submit("early");
+      assertEquals(0, pair.queue.layout().start());
+      pair.connect();
+      assertEquals(1, pair.useAll());
+      assertEquals("early", pair.queue.get());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
   void onlyReadableAndOnlyWritableBuffers(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 8)) {
       assertTrue(pair.add("out", 2, 0));

@@ -5,6 +5,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.queue.DriverQueueOptions;
+import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.queue.QueueNotifier;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -60,7 +61,18 @@ final class QueuePair implements AutoCloseable {
 
   /** A device that sees the queue for the first time. */
   void connect() {
-    device = new ScriptedDevice(memory, queue.layout(), session.features(), session.order());
+    connect(0);
+  }
+
+  /** A device that goes on where another one has stopped. */
+  void connect(int start) {
+    device = new ScriptedDevice(memory, layout(start), session.features(), session.order());
+  }
+
+  QueueLayout layout(int start) {
+    QueueLayout now = queue.layout();
+    return new QueueLayout(
+        now.size(), now.descriptorArea(), now.driverArea(), now.deviceArea(), start);
   }
 
   /** Adds a buffer of so many elements, each {@link #ELEMENT} bytes long. */
