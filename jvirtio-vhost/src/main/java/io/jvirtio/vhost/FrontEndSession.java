@@ -24,6 +24,7 @@ final class FrontEndSession implements AutoCloseable {
 
   private final FrontEndChannel channel;
   private final BackEndRequests requests;
+  private final long features;
   private final boolean protocolFeaturesAccepted;
   private final long offered;
   private final long negotiated;
@@ -35,7 +36,8 @@ final class FrontEndSession implements AutoCloseable {
       throws IOException {
     this.channel = channel;
     long protocolBit = 1L << ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES;
-    protocolFeaturesAccepted = (channel.getFeatures() & protocolBit) != 0;
+    features = channel.getFeatures();
+    protocolFeaturesAccepted = (features & protocolBit) != 0;
     offered = protocolFeaturesAccepted ? channel.getProtocolFeatures() : 0;
     negotiated = choose(offered & PROTOCOL_FEATURES & options.protocolFeatures());
     if (protocolFeaturesAccepted) {
@@ -197,6 +199,10 @@ final class FrontEndSession implements AutoCloseable {
   /** Whether a protocol feature was negotiated. */
   boolean has(int protocolFeature) {
     return (negotiated >>> protocolFeature & 1) != 0;
+  }
+
+  long features() {
+    return features;
   }
 
   long offered() {

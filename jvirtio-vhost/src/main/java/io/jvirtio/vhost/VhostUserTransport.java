@@ -151,8 +151,6 @@ public final class VhostUserTransport implements DriverTransport {
     return session;
   }
 
-  /** A step of the control plane that gives something back. */
-  @FunctionalInterface
   private interface Step<T> {
     T run(FrontEndSession live) throws IOException;
   }
@@ -194,6 +192,11 @@ public final class VhostUserTransport implements DriverTransport {
   @Override
   public DriverMemory memory() {
     return memory;
+  }
+
+  /** What the back-end offered when it was connected to, nothing hidden. Any thread. */
+  public FeatureBits offeredFeatures() {
+    return new FeatureBits(session.features(), 0);
   }
 
   /** The protocol features that the back-end offers, as a mask. Any thread. */
@@ -430,8 +433,7 @@ public final class VhostUserTransport implements DriverTransport {
    *
    * <p>The old connection is closed first. Features must be negotiated again.
    *
-   * @throws IOException the last reason why it did not work, when the time is over
-   * @throws IllegalStateException when there are queues
+   * @throws IOException with the last reason, when the time is over
    */
   @Override
   public void reconnect(Duration deadline) throws IOException {

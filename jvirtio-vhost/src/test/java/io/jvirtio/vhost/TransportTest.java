@@ -97,6 +97,8 @@ class TransportTest {
     assertTrue(offered.has(EchoDevice.FEATURE));
     assertTrue(offered.has(ReservedFeatures.VIRTIO_F_VERSION_1));
     assertFalse(offered.has(ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES));
+    assertEquals(
+        offered.with(ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES), transport.offeredFeatures());
   }
 
   @ParameterizedTest
