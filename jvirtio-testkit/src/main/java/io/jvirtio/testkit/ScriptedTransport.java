@@ -18,7 +18,6 @@ import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.nio.ByteOrder;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -51,9 +50,7 @@ public final class ScriptedTransport implements DriverTransport {
   private final int deviceId;
   private final TestDriverMemory memory = new TestDriverMemory();
   private final InlineOwner owner = new InlineOwner();
-  private final List<String> calls = new ArrayList<>();
-  private final Map<String, IOException> failures = new HashMap<>();
-  private final Map<String, Runnable> hooks = new HashMap<>();
+  private final CallScript script = new CallScript();
   private final Map<Integer, SharedMemoryRegion> sharedMemory = new HashMap<>();
   private final AtomicIntegerArray notifications = new AtomicIntegerArray(MAX_QUEUES);
   private final ScriptedDevice[] devices = new ScriptedDevice[MAX_QUEUES];
@@ -72,7 +69,6 @@ public final class ScriptedTransport implements DriverTransport {
   private ByteOrder legacyOrder;
   private boolean refusesFeatures;
   private boolean reconnects;
-  private int callsLeft = Integer.MAX_VALUE;
   private boolean closed;
 
   /**
@@ -145,7 +141,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   /** Lets so many calls succeed, and all after them throw {@link IOException}. */
   public ScriptedTransport failAfter(int moreCalls) {
-    callsLeft = moreCalls;
+    script.failAfter(moreCalls);
     return this;
   }
 
@@ -156,7 +152,7 @@ public final class ScriptedTransport implements DriverTransport {
    * @param failure what they throw; null ends that
    */
   public ScriptedTransport fail(String name, IOException failure) {
-    failures.put(name, failure);
+    script.fail(name, failure);
     return this;
   }
 
@@ -168,7 +164,7 @@ public final class ScriptedTransport implements DriverTransport {
    * @param action null for nothing
    */
   public ScriptedTransport before(String name, Runnable action) {
-    hooks.put(name, action);
+    script.before(name, action);
     return this;
   }
 
@@ -182,16 +178,12 @@ public final class ScriptedTransport implements DriverTransport {
    * All calls so far, such as {@code "writeStatus ACKNOWLEDGE|DRIVER"} and {@code "findQueues 2"}.
    */
   public List<String> calls() {
-    synchronized (calls) {
-      return List.copyOf(calls);
-    }
+    return script.calls();
   }
 
   /** Forgets the calls so far. */
   public void clearCalls() {
-    synchronized (calls) {
-      calls.clear();
-    }
+    script.clear();
   }
 
   /** An owner for queues, which {@link #run} runs on the calling thread. */
@@ -269,36 +261,14 @@ public final class ScriptedTransport implements DriverTransport {
   }
 
   private void called(String name, Object... arguments) throws IOException {
-    StringBuilder text = new StringBuilder(name);
-    for (Object argument : arguments) {
-      text.append(' ').append(argument);
-    }
-    synchronized (calls) {
-      calls.add(text.toString());
-    }
-    IOException gone = lost;
-    if (gone != null) {
-      throw new IOException(busName() + " is lost", gone);
-    }
-    Runnable hook = hooks.get(name);
-    if (hook != null) {
-      hook.run();
-    }
-    IOException failure = failures.get(name);
-    if (failure != null) {
-      throw failure;
-    }
-    if (callsLeft-- <= 0) {
-      callsLeft = 0;
-      throw new IOException(busName() + ": " + text + " fails");
-    }
+    script.called(busName(), lost, name, arguments);
   }
 
   private void notified(DriverQueue queue) throws IOException {
     if (lost != null) {
       throw new IOException(busName() + " is lost", lost);
     }
-    IOException failure = failures.get("notify");
+    IOException failure = script.failure("notify");
     if (failure != null) {
       throw failure;
     }
@@ -494,7 +464,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   @Override
   public void deleteQueues() {
-    note("deleteQueues");
+    script.note("deleteQueues");
     deleteAll();
   }
 
@@ -504,12 +474,6 @@ public final class ScriptedTransport implements DriverTransport {
       set.delete();
     } catch (IOException e) {
       throw new IllegalStateException(e);
-    }
-  }
-
-  private void note(String text) {
-    synchronized (calls) {
-      calls.add(text);
     }
   }
 
@@ -561,7 +525,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   @Override
   public void reconnect(Duration deadline) throws IOException {
-    note("reconnect");
+    script.note("reconnect");
     if (!reconnects) {
       throw new IOException(busName() + " cannot reconnect");
     }
@@ -576,7 +540,7 @@ public final class ScriptedTransport implements DriverTransport {
   /** {@inheritDoc} Queues that are left are deleted. */
   @Override
   public void close() {
-    note("close");
+    script.note("close");
     if (!closed) {
       closed = true;
       deleteAll();
