@@ -53,6 +53,12 @@ class DriverLayoutTest {
       text =
           "When using the legacy interface, both transitional devices and drivers MUST use the"
               + " following virtqueue layout structure to locate elements of the virtqueue")
+  @Requirement(
+      section = "Split Virtqueues / Legacy Interfaces: A Note on Virtqueue Layout",
+      text =
+          "When using the legacy interface, the transitional driver MUST retrieve the Queue Size"
+              + " field from the device and MUST allocate the total number of bytes for the"
+              + " virtqueue according to the following formula")
   void aLegacyQueueIsOnePiece(int size, int align) throws IOException {
     try (TestDriverMemory memory = new TestDriverMemory()) {
       memory.allocate(64, 64);

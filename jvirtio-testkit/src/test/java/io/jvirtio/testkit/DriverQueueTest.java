@@ -367,6 +367,37 @@ class DriverQueueTest {
 
   @ParameterizedTest
   @EnumSource
+  @Requirement(
+      section = "Device Cleanup",
+      text =
+          "A driver MUST NOT alter virtqueue entries for exposed buffers, i.e., buffers which have"
+              + " been made available to the device (and not been used by the device) of a live"
+              + " virtqueue.")
+  void whatIsExposedStaysAsItIs(DriverSession session) throws PeerFault {
+    try (QueuePair pair = new QueuePair(session, 32)) {
+      assertTrue(pair.add("exposed", 2, 2));
+      pair.queue.kick();
+      ScriptedDevice.Buffer exposed = pair.device.take();
+      RawRing.Descriptor before = pair.device.ring().descriptor(exposed.head());
+      for (int i = 0; i < 1000; i++) {
+        assertTrue(pair.add(i, i % 3, 1 + i % 5));
+        pair.queue.kick();
+        pair.device.use(pair.device.take(), 0);
+        assertEquals(i, pair.queue.get());
+        assertEquals(before, pair.device.ring().descriptor(exposed.head()));
+      }
+      pair.queue.breakQueue(new PeerFault(FaultReason.DEVICE_SILENT, 0));
+      assertEquals(before, pair.device.ring().descriptor(exposed.head()));
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  @Requirement(
+      section = "Virtqueue Re-enable",
+      text =
+          "When re-enabling a queue, the driver MUST configure the queue resources as during initial"
+              + " virtqueue discovery, but optionally with different parameters.")
   void aResetQueueStartsAnewWithAnotherSize(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 16)) {
       for (int size : new int[] {16, 4, 1, 8, 16}) {
