@@ -12,6 +12,7 @@ import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 
 /**
  * What happens to a {@link DriverDevice} from start to close. Every method wants the caller to have
@@ -39,7 +40,8 @@ final class DeviceLife implements TransportListener {
   /** Configuration changes are disabled since the driver was frozen. */
   private boolean held;
 
-  private boolean haveQueues;
+  /** In transport order; elements may be null. Null while there are none. */
+  private List<DriverQueue> queues;
 
   DeviceLife(
       DriverDevice device,
@@ -68,7 +70,7 @@ final class DeviceLife implements TransportListener {
   }
 
   Driver start(DriverType wanted) throws IOException {
-    states.require("start", State.NEW, State.FAILED);
+    State from = states.require("start", State.NEW, State.FAILED);
     if (driver != null) {
       throw new IllegalStateException(name() + " has a driver: " + type.name());
     }
@@ -83,6 +85,7 @@ final class DeviceLife implements TransportListener {
     frozen = false;
     type = wanted;
     try {
+      states.advance(from, State.STARTING);
       begin();
       init.negotiate(type, () -> type.validate(device));
       states.advance(State.NEGOTIATED);
@@ -99,7 +102,6 @@ final class DeviceLife implements TransportListener {
   }
 
   private void begin() throws IOException {
-    states.advance(State.STARTING);
     isReset = true;
     init.reset();
     init.acknowledge();
@@ -112,14 +114,22 @@ final class DeviceLife implements TransportListener {
       states.require("set DRIVER_OK", State.NEGOTIATED);
       init.driverOk();
       states.advance(State.LIVE);
+      forQueues(DriverQueue::releaseNotifications);
+    }
+  }
+
+  private void forQueues(Consumer<DriverQueue> action) {
+    if (queues != null) {
+      queues.stream().filter(Objects::nonNull).forEach(action);
     }
   }
 
   List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
     states.require("make queues", State.NEGOTIATED);
-    List<DriverQueue> queues = transport.findQueues(requests);
-    haveQueues = true;
-    return queues;
+    List<DriverQueue> made = transport.findQueues(requests);
+    queues = made;
+    forQueues(DriverQueue::holdNotifications);
+    return made;
   }
 
   void reset() {
@@ -138,8 +148,8 @@ final class DeviceLife implements TransportListener {
     if (!isReset && states.state() != State.LOST) {
       throw new IllegalStateException(name() + " must be reset before its queues go");
     }
-    if (haveQueues) {
-      haveQueues = false;
+    if (queues != null) {
+      queues = null;
       transport.deleteQueues();
     }
   }
@@ -161,7 +171,7 @@ final class DeviceLife implements TransportListener {
         LOG.log(Level.ERROR, name() + ": driver " + type.name() + " failed to go", bug);
       }
     }
-    if (haveQueues || old != null) {
+    if (queues != null || old != null) {
       reset();
       deleteQueues();
     }
@@ -210,7 +220,7 @@ final class DeviceLife implements TransportListener {
   }
 
   void restore() throws IOException {
-    states.require("restore", State.FROZEN);
+    states.advance(states.require("restore", State.FROZEN), State.STARTING);
     resume();
   }
 
@@ -226,9 +236,9 @@ final class DeviceLife implements TransportListener {
       try {
         freezeDriver();
       } catch (IOException | RuntimeException again) {
-        e.addSuppressed(again);
+        suppress(e, again);
       }
-      if (haveQueues) {
+      if (queues != null) {
         reset();
         deleteQueues();
       }
@@ -247,7 +257,10 @@ final class DeviceLife implements TransportListener {
     if (driver != null) {
       freezeDriver();
     }
-    if (states.state() == State.LOST) {
+    // Left first, so that a device which is lost at once again is not overlooked.
+    State from = states.require("recover", State.LOST, State.BROKEN, State.FAILED);
+    states.advance(from, State.STARTING);
+    if (from == State.LOST) {
       reconnect(deadline.minusNanos(System.nanoTime() - start));
     }
     if (driver != null) {
@@ -258,8 +271,6 @@ final class DeviceLife implements TransportListener {
   }
 
   private void reconnect(Duration deadline) throws IOException {
-    // First, so that a connection which is lost at once again is not overlooked.
-    states.advance(State.STARTING);
     try {
       transport.reconnect(deadline);
       isReset = true;
@@ -281,8 +292,14 @@ final class DeviceLife implements TransportListener {
       try {
         init.failed();
       } catch (IOException e) {
-        why.addSuppressed(e);
+        suppress(why, e);
       }
+    }
+  }
+
+  private static void suppress(Throwable in, Throwable what) {
+    if (in != what) { // a transport may throw the same again and again
+      in.addSuppressed(what);
     }
   }
 
@@ -308,6 +325,7 @@ final class DeviceLife implements TransportListener {
         return;
       }
       int status = transport.status();
+      // The fields may have changed as well: that is told after the recovery.
       if ((status & DeviceStatus.DEVICE_NEEDS_RESET) != 0) {
         needsReset(status);
       } else if (changes.take()) {

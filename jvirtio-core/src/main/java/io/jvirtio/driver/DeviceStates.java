@@ -61,8 +61,15 @@ final class DeviceStates {
    * @param why the failure from now on, or null
    */
   boolean move(State to, IOException why) {
+    return move(null, to, why);
+  }
+
+  private boolean move(State expected, State to, IOException why) {
     synchronized (this) {
       State from = state;
+      if (expected != null && from != expected) {
+        return false;
+      }
       if (!after(from).contains(to)) {
         return false;
       }
@@ -82,7 +89,12 @@ final class DeviceStates {
    * @throws IOException when the device was lost meanwhile, or broke
    */
   void advance(State to) throws IOException {
-    if (!move(to, null)) {
+    advance(null, to);
+  }
+
+  /** As {@link #advance(State)}, from this state only. */
+  void advance(State from, State to) throws IOException {
+    if (!move(from, to, null)) {
       checkWhole();
       throw illegal("become " + to);
     }
@@ -96,11 +108,17 @@ final class DeviceStates {
     }
   }
 
-  /** Throws {@link IllegalStateException} in any other state. */
-  void require(String what, State... allowed) {
-    if (!Arrays.asList(allowed).contains(state)) {
+  /**
+   * The state, which must be one of these.
+   *
+   * @throws IllegalStateException in any other
+   */
+  State require(String what, State... allowed) {
+    State now = state;
+    if (!Arrays.asList(allowed).contains(now)) {
       throw illegal(what);
     }
+    return now;
   }
 
   private IllegalStateException illegal(String what) {

@@ -29,6 +29,12 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
   private final QueueNotifier notifier;
   final DriverCounters counters = new DriverCounters();
 
+  /** Whether the device must not be notified yet. Written under the lock. */
+  private volatile boolean held;
+
+  /** Whether a notification waits for that. Under the lock. */
+  private boolean heldBack;
+
   /** Why it is broken; null while it is not. Other threads may set it. */
   private volatile PeerFault fault;
 
@@ -110,6 +116,13 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
     if (fault != null) {
       return false;
     }
+    if (held && holdBack()) {
+      return true;
+    }
+    return sendNotification();
+  }
+
+  private boolean sendNotification() {
     try {
       notifier.notifyDevice(this);
       return true;
@@ -117,6 +130,33 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
       breakQueue(new PeerFault(FaultReason.DEVICE_GONE, index));
       return false;
     }
+  }
+
+  /**
+   * Holds notifications back: none may be sent before DRIVER_OK (virtio 1.4, Device
+   * Initialization), but buffers may be made available. Any thread.
+   */
+  public final synchronized void holdNotifications() {
+    held = true;
+  }
+
+  /** Ends {@link #holdNotifications}, and sends what was held back, as one. Any thread. */
+  public final void releaseNotifications() {
+    boolean due;
+    synchronized (this) {
+      due = heldBack;
+      held = false;
+      heldBack = false;
+    }
+    if (due && fault == null) {
+      sendNotification();
+    }
+  }
+
+  // Asked again under the lock, so that none gets stuck behind the release.
+  private synchronized boolean holdBack() {
+    heldBack |= held;
+    return held;
   }
 
   /**
