@@ -6,6 +6,7 @@ module io.jvirtio.cli {
   requires info.picocli;
   requires io.jvirtio.backends;
   requires io.jvirtio.devices;
+  requires io.jvirtio.drivers;
   requires io.jvirtio.linux;
   requires io.jvirtio.vhost;
   requires java.logging;
