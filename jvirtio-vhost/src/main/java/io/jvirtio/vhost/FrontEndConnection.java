@@ -216,9 +216,14 @@ final class FrontEndConnection implements AutoCloseable {
   }
 
   private String patience() {
-    return deadlineNanos % 1_000_000_000L == 0
-        ? deadlineNanos / 1_000_000_000L + " s"
-        : deadlineNanos / 1_000_000L + " ms";
+    return text(Duration.ofNanos(deadlineNanos));
+  }
+
+  /** A deadline for people. */
+  static String text(Duration deadline) {
+    return deadline.toMillis() % 1000 == 0
+        ? deadline.toSeconds() + " s"
+        : deadline.toMillis() + " ms";
   }
 
   /** Why the connection has failed; null while it works. Any thread, without waiting. */

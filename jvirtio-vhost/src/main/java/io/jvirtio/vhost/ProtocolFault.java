@@ -2,7 +2,7 @@
 package io.jvirtio.vhost;
 
 /**
- * The front-end sent what the protocol does not allow; its connection ends. Checked, and without a
+ * The other side sent what the protocol does not allow; its connection ends. Checked, and without a
  * stack trace: it is an event of the peer, not of this code.
  */
 public final class ProtocolFault extends Exception {

@@ -285,8 +285,7 @@ public final class VhostUserTransport implements DriverTransport {
         });
   }
 
-  /** 256 where the protocol feature CONFIG was negotiated, else 0. */
-  @Override
+  @Override // All that the protocol can carry.
   public int configSize() throws IOException {
     return locked(live -> live.has(ProtocolFeatures.CONFIG) ? VhostUserCodec.MAX_CONFIG_SIZE : 0);
   }

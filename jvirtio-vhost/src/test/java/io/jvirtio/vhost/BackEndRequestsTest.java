@@ -134,7 +134,7 @@ class BackEndRequestsTest {
   @Test
   void aRequestOfTheBackEndThatNeverEnds() throws Exception {
     backEnd.start();
-    connect(options().withReplyDeadline(Duration.ofMillis(500)));
+    connect(options().withReplyDeadline(Duration.ofSeconds(2)));
     driving.start(1);
     ScriptedBackEnd.send(backEnd.channel, new byte[] {2, 0});
     String reason = lost();

@@ -87,6 +87,18 @@ class HostileBackEndTest {
               VhostUserRequest.SET_MEM_TABLE,
               VhostUserRequest.REM_MEM_REG));
 
+  /** For some of them the whole deadline is waited for. */
+  private static final Set<VhostUserRequest> AWAITED =
+      EnumSet.of(
+          VhostUserRequest.GET_FEATURES,
+          VhostUserRequest.SET_OWNER,
+          VhostUserRequest.ADD_MEM_REG,
+          VhostUserRequest.GET_CONFIG,
+          VhostUserRequest.GET_VRING_BASE);
+
+  // Long enough for what is answered, also on a busy machine.
+  private static final Duration SHORT = Duration.ofSeconds(2);
+
   @TempDir Path directory;
   private List<String> before;
   private ScriptedBackEnd backEnd;
@@ -135,7 +147,9 @@ class HostileBackEndTest {
     List<Arguments> all = new ArrayList<>();
     for (VhostUserRequest request : ANSWERED) {
       for (Wrong wrong : Wrong.values()) {
-        all.add(Arguments.of(request, wrong));
+        if (wrong != Wrong.NEVER || AWAITED.contains(request)) {
+          all.add(Arguments.of(request, wrong));
+        }
       }
     }
     return all;
@@ -145,7 +159,7 @@ class HostileBackEndTest {
   @MethodSource("everyAnswer")
   void anyAnswerCanBeWrong(VhostUserRequest request, Wrong wrong) {
     backEnd.on(request, wrong.answer).start();
-    Duration deadline = Duration.ofMillis(wrong == Wrong.NEVER ? 60 : 20_000);
+    Duration deadline = wrong == Wrong.NEVER ? SHORT : options().replyDeadline();
     IOException failure =
         assertThrows(IOException.class, () -> live(options().withReplyDeadline(deadline)));
     assertTrue(failure.getMessage().contains(wrong.text), failure.getMessage());
@@ -328,8 +342,8 @@ class HostileBackEndTest {
         .start();
     IOException failure =
         assertThrows(
-            IOException.class, () -> live(options().withReplyDeadline(Duration.ofMillis(60))));
-    assertEquals("back-end does not reset its device for 60 ms", failure.getMessage());
+            IOException.class, () -> live(options().withReplyDeadline(SHORT)));
+    assertEquals("back-end does not reset its device for 2 s", failure.getMessage());
   }
 
   @Test
@@ -381,7 +395,7 @@ class HostileBackEndTest {
   @Test
   void closeEndsACallThatWaits() throws Exception {
     backEnd.on(VhostUserRequest.GET_CONFIG, (self, proper) -> true).start();
-    connect(options().withReplyDeadline(Duration.ofSeconds(3)));
+    connect(options().withReplyDeadline(SHORT));
     CompletableFuture<IOException> waits =
         CompletableFuture.supplyAsync(
             () ->
@@ -444,7 +458,7 @@ class HostileBackEndTest {
               return true;
             })
         .start();
-    connect(options().withReplyDeadline(Duration.ofSeconds(1)));
+    connect(options().withReplyDeadline(SHORT));
     CompletableFuture<IOException> waits =
         CompletableFuture.supplyAsync(
             () ->
