@@ -33,6 +33,7 @@ final class SystemCall {
   static final long FDATASYNC = pick(75, 83);
   static final long FTRUNCATE = pick(77, 46);
   static final long FSTATFS = pick(138, 44);
+  static final long SCHED_SETAFFINITY = pick(203, 122);
   static final long EPOLL_CTL = pick(233, 21);
   static final long OPENAT = pick(257, 56);
   static final long PPOLL = pick(271, 73);
