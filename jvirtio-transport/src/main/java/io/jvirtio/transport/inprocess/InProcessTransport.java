@@ -21,6 +21,7 @@ import io.jvirtio.spec.SplitRing;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -119,7 +120,7 @@ public final class InProcessTransport implements DriverTransport {
     }
     this.driverOwners = new AtomicReferenceArray<>(host.queueCount());
     this.memory = new InProcessMemory(options.regionBytes(), this::memoryGrew);
-    this.queues = newQueues();
+    this.queues = new DriverQueueSet(memory, this::notifyDevice, this::driverQueueBroken);
   }
 
   /** What the device tells; on its owners, or under the lock. Takes no lock and does not wait. */
@@ -144,10 +145,6 @@ public final class InProcessTransport implements DriverTransport {
     public void queueBroken(int queue, PeerFault fault) {
       queues.breakQueue(queue, new PeerFault(FaultReason.DEVICE_NEEDS_RESET, queue));
     }
-  }
-
-  private DriverQueueSet newQueues() {
-    return new DriverQueueSet(memory, this::notifyDevice, this::driverQueueBroken);
   }
 
   private void notifyDevice(DriverQueue queue) throws IOException {
@@ -361,14 +358,14 @@ public final class InProcessTransport implements DriverTransport {
   }
 
   private void takeBack(List<DriverQueue> made) {
-    for (DriverQueue queue : made) {
-      if (queue != null) {
-        try {
+    try {
+      for (DriverQueue queue : made) {
+        if (queue != null) {
           control.run(device -> device.resetQueue(queue.index()));
-        } catch (IOException e) {
-          LOG.log(Level.WARNING, queue + " of " + busName() + " does not end", e);
         }
       }
+    } catch (IOException e) {
+      LOG.log(Level.WARNING, "a queue of " + busName() + " does not end", e);
     }
     deleteQueues();
   }
@@ -382,7 +379,7 @@ public final class InProcessTransport implements DriverTransport {
   @Override
   public void deleteQueues() {
     DriverQueueSet old = queues;
-    queues = newQueues();
+    queues = new DriverQueueSet(memory, this::notifyDevice, this::driverQueueBroken);
     for (int i = 0; i < host.queueCount(); i++) {
       driverOwners.set(i, null);
     }
@@ -456,6 +453,21 @@ public final class InProcessTransport implements DriverTransport {
     }
     DriverQueueSet.onOwner(mine.owner(queue), () -> enabling.reset(newSize));
     startQueue(enabling);
+  }
+
+  @Override
+  public boolean canReconnect() {
+    return true;
+  }
+
+  /**
+   * {@inheritDoc}
+   *
+   * <p>Resets the device: one that did not let go of a queue in time may have done so by now.
+   */
+  @Override
+  public void reconnect(Duration deadline) throws IOException {
+    control.run(DeviceHost::reset);
   }
 
   private DriverQueue existing(DriverQueueSet mine, int queue) throws IOException {
