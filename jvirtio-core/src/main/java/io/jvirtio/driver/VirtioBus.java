@@ -106,11 +106,15 @@ public final class VirtioBus implements AutoCloseable {
    */
   public void remove(DriverDevice device) {
     synchronized (lock) {
-      if (!devices.remove(device)) {
+      if (!devices.contains(device)) {
         return;
       }
     }
     close(device);
+    // Only now, so that whoever unregisters a driver type meanwhile waits for its driver here too.
+    synchronized (lock) {
+      devices.remove(device);
+    }
   }
 
   private void close(DriverDevice device) {
@@ -272,10 +276,9 @@ public final class VirtioBus implements AutoCloseable {
     List<DriverDevice> all;
     synchronized (lock) {
       closed = true;
-      all = List.copyOf(devices).reversed();
-      devices.clear();
       types.clear();
+      all = List.copyOf(devices).reversed();
     }
-    all.forEach(this::close);
+    all.forEach(this::remove);
   }
 }

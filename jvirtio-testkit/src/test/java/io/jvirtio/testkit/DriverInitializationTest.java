@@ -351,6 +351,11 @@ class DriverInitializationTest {
       text =
           "By contrast, the driver MUST NOT fail solely because a feature it does not understand"
               + " has been offered by the device.")
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text =
+          "A driver MUST NOT negotiate VIRTIO_F_SR_IOV if the device does not have a PCI SR-IOV"
+              + " capability structure or is not a PCI device.")
   void unknownAndReservedFeaturesAreIgnored() throws IOException {
     transport.offer(new FeatureBits(-1, -1));
     type.understands(VIRTIO_BLK_F_FLUSH, 100);
