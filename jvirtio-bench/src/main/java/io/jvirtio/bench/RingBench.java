@@ -20,7 +20,7 @@ public final class RingBench {
       usage: scripts/bench ring [--rounds=5] [--seconds=1] [--batch=32] [--threads=1,2] [--json=FILE]
       """;
 
-  private static final int JAVA_WARMUP = 1500;
+  private static final int JAVA_WARMUP = 3000;
   private static final int C_WARMUP = 200;
   private static final Pattern NS = Pattern.compile("\"ns\": ([0-9.]+), \"indirect\": ([0-9.]+)");
 
@@ -109,8 +109,8 @@ public final class RingBench {
     }
     System.out.printf(
         "batches of %d requests, %d rounds of %d s: median ns for a request, both sides together"
-            + " [lowest..highest];%nratio: how fast Java is where C is 1, of the medians"
-            + " [lowest..highest round]%n%n",
+            + " [lowest..highest],%nprocessor time with one thread, by the clock with two;"
+            + " ratio: how fast Java is where C is 1, of the medians%n[lowest..highest round]%n%n",
         batch, rounds, seconds);
     System.out.println(RingCase.HEAD);
     for (RingCase one : cases) {
