@@ -274,10 +274,13 @@ class ThreadedTest {
   void queuesMoveBetweenOwnersWhileTheyRun(LoopMode mode) throws IOException {
     bench(mode, 1).start(2);
     EventLoop[] owners = {(EventLoop) bench.owner(), loops.start("other", mode)};
-    bench.send(50_000);
-    for (int i = 1; i <= 200; i++) {
+    for (int i = 1; i <= 201; i++) {
+      DriverQueue queue = bench.queue();
+      DriverQueueSet.onOwner(owners[(i + 1) % 2], () -> bench.driver().send(queue, 200));
       bench.transport.setOwner(0, owners[i % 2]);
       bench.transport.synchronizeCallbacks();
+      // Only the owner of now is woken, or nothing comes any more.
+      bench.awaitAll();
     }
     bench.awaitAll();
   }
