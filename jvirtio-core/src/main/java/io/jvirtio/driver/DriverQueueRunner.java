@@ -15,10 +15,14 @@ import java.lang.System.Logger.Level;
 final class DriverQueueRunner implements EventSource {
   private static final Logger LOG = System.getLogger(DriverQueueRunner.class.getName());
 
+  /** How often an owner that never sleeps settles. */
+  private static final int SETTLE_MASK = 15;
+
   private final DriverQueue queue;
   private final UsedBufferHandler handler;
   private final DriverQueueSet set;
   private boolean told;
+  private int idlePolls;
 
   DriverQueueRunner(DriverQueue queue, UsedBufferHandler handler, DriverQueueSet set) {
     this.queue = queue;
@@ -40,7 +44,11 @@ final class DriverQueueRunner implements EventSource {
         queue.callbackRuns();
         handler.used(queue);
       }
-      return worked | handler.poll(queue);
+      worked |= handler.poll(queue);
+      if (!worked && (++idlePolls & SETTLE_MASK) == 0) {
+        settle();
+      }
+      return worked;
     } catch (PeerFault fault) {
       broken(fault);
     } catch (InternalError error) {
@@ -59,7 +67,9 @@ final class DriverQueueRunner implements EventSource {
     }
     try {
       // A queue that another thread has just broken is handled by the next poll.
-      return !queue.isBroken() && handler.arm() && queue.enableCallback();
+      boolean armed = !queue.isBroken() && handler.arm() && queue.enableCallback();
+      settle();
+      return armed;
     } catch (InternalError error) {
       broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()));
     } catch (RuntimeException | Error bug) {
@@ -75,9 +85,19 @@ final class DriverQueueRunner implements EventSource {
     }
     try {
       queue.disableCallback();
+      settle();
     } catch (InternalError error) {
       broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()));
     }
+  }
+
+  /**
+   * In code that the JIT has compiled, the JVM's word for SIGBUS comes late: where the thread next
+   * heeds the JVM. The return from a native call is such a place, and this one is inside our try.
+   * Some nanoseconds, where the owner has nothing to do.
+   */
+  private void settle() {
+    Thread.holdsLock(this);
   }
 
   private void failed(Throwable bug) {
