@@ -57,11 +57,10 @@ public final class BlkDriver implements Driver, AutoCloseable {
   private final BlkDriverOptions options;
   private final BouncePool pool;
   private final List<BlkQueue> queues;
-  private final boolean readOnly;
+  private final BlkChecks checks;
   private final boolean canFlush;
   private final boolean believesLengths;
-  private volatile BlkInfo info;
-  private volatile long capacitySectors;
+  private final BlkInfo info;
   private volatile LongConsumer capacityListener;
 
   /** What the user has set the cache to; null when nothing. Control thread. */
@@ -78,11 +77,10 @@ public final class BlkDriver implements Driver, AutoCloseable {
     this.device = device;
     this.options = options;
     this.info = BlkInfo.read(device, options);
-    this.capacitySectors = BlkInfo.capacity(device);
-    this.readOnly = device.hasFeature(VirtioBlk.VIRTIO_BLK_F_RO);
     this.canFlush = device.hasFeature(VirtioBlk.VIRTIO_BLK_F_FLUSH);
     this.believesLengths = device.hasFeature(ReservedFeatures.VIRTIO_F_VERSION_1);
     this.pool = new BouncePool(device.transport().memory(), options.bounceBytes());
+    this.checks = new BlkChecks(device, info.limits(), pool, BlkInfo.capacity(device));
     List<BlkQueue> all = new ArrayList<>();
     for (int i = 0; i < info.queues(); i++) {
       all.add(
@@ -158,7 +156,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   /** The capacity in bytes; the device may change it. */
   public long capacity() {
-    return capacitySectors * SECTOR_SIZE;
+    return checks.capacity() * SECTOR_SIZE;
   }
 
   /**
@@ -186,7 +184,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   /** Whether every change is refused. */
   public boolean isReadOnly() {
-    return readOnly;
+    return checks.isReadOnly();
   }
 
   /** What a single request may be. */
@@ -293,13 +291,13 @@ public final class BlkDriver implements Driver, AutoCloseable {
    *     not answer in time, or is broken or gone
    */
   public void read(long offset, MemorySegment target) throws IOException {
-    checkData(BlkOperation.READ, offset, target);
+    checks.checkData(BlkOperation.READ, offset, target);
     run(Splitter.ofData(this, BlkOperation.READ, offset, target));
   }
 
   /** Writes all of the source; otherwise as {@link #read}. */
   public void write(long offset, MemorySegment source) throws IOException {
-    checkData(BlkOperation.WRITE, offset, source);
+    checks.checkData(BlkOperation.WRITE, offset, source);
     run(Splitter.ofData(this, BlkOperation.WRITE, offset, source));
   }
 
@@ -314,7 +312,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
    * @throws UnsupportedOperationException when the device does not offer VIRTIO_BLK_F_DISCARD
    */
   public void discard(long offset, long length) throws IOException {
-    checkRange(BlkOperation.DISCARD, offset, length);
+    checks.checkRange(BlkOperation.DISCARD, offset, length);
     run(Splitter.ofRange(this, BlkOperation.DISCARD, offset, length, false));
   }
 
@@ -325,7 +323,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
    * @throws UnsupportedOperationException when the device does not offer VIRTIO_BLK_F_WRITE_ZEROES
    */
   public void writeZeroes(long offset, long length, boolean mayUnmap) throws IOException {
-    checkRange(BlkOperation.WRITE_ZEROES, offset, length);
+    checks.checkRange(BlkOperation.WRITE_ZEROES, offset, length);
     run(Splitter.ofRange(this, BlkOperation.WRITE_ZEROES, offset, length, mayUnmap));
   }
 
@@ -335,7 +333,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
    * @throws UnsupportedOperationException when the device does not offer VIRTIO_BLK_F_SECURE_ERASE
    */
   public void secureErase(long offset, long length) throws IOException {
-    checkRange(BlkOperation.SECURE_ERASE, offset, length);
+    checks.checkRange(BlkOperation.SECURE_ERASE, offset, length);
     run(Splitter.ofRange(this, BlkOperation.SECURE_ERASE, offset, length, false));
   }
 
@@ -364,7 +362,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
    * @throws UnsupportedOperationException when the device does not offer VIRTIO_BLK_F_LIFETIME
    */
   public BlkLifetime lifetime() throws IOException {
-    checkOffered(BlkOperation.GET_LIFETIME);
+    checks.checkOffered(BlkOperation.GET_LIFETIME);
     MemorySegment bytes = MemorySegment.ofArray(new byte[BlkLifetime.BYTES]);
     SyncTransfer.single(this, queue(), newIo(false).getLifetime(bytes));
     ValueLayout.OfShort le16 = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -376,13 +374,13 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   /** As {@link #read}. The target must be accessible to all threads, or shared with the device. */
   public CompletableFuture<Void> readAsync(long offset, MemorySegment target) throws IOException {
-    checkData(BlkOperation.READ, offset, target);
+    checks.checkData(BlkOperation.READ, offset, target);
     return start(Splitter.ofData(this, BlkOperation.READ, offset, target));
   }
 
   /** As {@link #write}. The source must be accessible to all threads, or shared with the device. */
   public CompletableFuture<Void> writeAsync(long offset, MemorySegment source) throws IOException {
-    checkData(BlkOperation.WRITE, offset, source);
+    checks.checkData(BlkOperation.WRITE, offset, source);
     return start(Splitter.ofData(this, BlkOperation.WRITE, offset, source));
   }
 
@@ -393,14 +391,14 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   /** As {@link #discard}. */
   public CompletableFuture<Void> discardAsync(long offset, long length) throws IOException {
-    checkRange(BlkOperation.DISCARD, offset, length);
+    checks.checkRange(BlkOperation.DISCARD, offset, length);
     return start(Splitter.ofRange(this, BlkOperation.DISCARD, offset, length, false));
   }
 
   /** As {@link #writeZeroes}. */
   public CompletableFuture<Void> writeZeroesAsync(long offset, long length, boolean mayUnmap)
       throws IOException {
-    checkRange(BlkOperation.WRITE_ZEROES, offset, length);
+    checks.checkRange(BlkOperation.WRITE_ZEROES, offset, length);
     return start(Splitter.ofRange(this, BlkOperation.WRITE_ZEROES, offset, length, mayUnmap));
   }
 
@@ -437,109 +435,8 @@ public final class BlkDriver implements Driver, AutoCloseable {
     }
   }
 
-  // ---- checks ----
-
-  private void checkData(BlkOperation operation, long offset, MemorySegment data)
-      throws IOException {
-    BlkIo.checkAligned(offset, data.byteSize());
-    if (operation.isInput() && data.isReadOnly()) {
-      throw new IllegalArgumentException("the target is read-only");
-    }
-    checkChange(operation);
-    checkCapacity(operation, offset / SECTOR_SIZE, data.byteSize() / SECTOR_SIZE);
-  }
-
-  private void checkRange(BlkOperation operation, long offset, long length) throws IOException {
-    BlkIo.checkAligned(offset, length);
-    checkOffered(operation);
-    checkChange(operation);
-    checkCapacity(operation, offset / SECTOR_SIZE, length / SECTOR_SIZE);
-  }
-
-  private void checkOffered(BlkOperation operation) {
-    int feature =
-        switch (operation) {
-          case DISCARD -> VirtioBlk.VIRTIO_BLK_F_DISCARD;
-          case WRITE_ZEROES -> VirtioBlk.VIRTIO_BLK_F_WRITE_ZEROES;
-          case SECURE_ERASE -> VirtioBlk.VIRTIO_BLK_F_SECURE_ERASE;
-          case GET_LIFETIME -> VirtioBlk.VIRTIO_BLK_F_LIFETIME;
-          case READ, WRITE, FLUSH, GET_ID -> -1;
-        };
-    if (feature >= 0 && !device.hasFeature(feature)) {
-      throw new UnsupportedOperationException(
-          "the device does not offer " + VirtioBlk.featureName(feature));
-    }
-  }
-
-  private void checkChange(BlkOperation operation) throws IOException {
-    if (readOnly && operation.isChange()) {
-      throw new IOException(name() + " is read-only");
-    }
-  }
-
-  private void checkCapacity(BlkOperation operation, long sector, long sectors) throws IOException {
-    if (isOutside(sector, sectors)) {
-      throw outside(operation, sector, sectors);
-    }
-  }
-
-  private boolean isOutside(long sector, long sectors) {
-    long capacity = capacitySectors;
-    return sector > capacity || sectors > capacity - sector;
-  }
-
-  private IOException outside(BlkOperation operation, long sector, long sectors) {
-    return new IOException(
-        String.format(
-            "%s: %s of %d bytes at %d is outside the capacity of %d bytes",
-            name(), operation, sectors * SECTOR_SIZE, sector * SECTOR_SIZE, capacity()));
-  }
-
-  /** All that a request must be before a queue takes it. */
-  void check(BlkIo io) throws IOException {
-    BlkOperation operation = io.operation();
-    if (!io.isOf(pool)) {
-      throw new IllegalArgumentException("a request of another driver");
-    }
-    if (operation == BlkOperation.READ || operation == BlkOperation.WRITE) {
-      BlkIo.checkAligned(io.offset(), io.bytes());
-      BlkLimits limits = info.limits();
-      check(io.bytes() > 0 && io.bytes() <= limits.maxRequestBytes(), io);
-      check(io.elements(limits.maxSegmentBytes()) <= limits.maxSegments(), io);
-    } else {
-      checkOffered(operation);
-      if (operation.hasRanges()) {
-        check(io.rangeCount() > 0 && io.rangeCount() <= info.limits().maxRanges(operation), io);
-        check(io.bytes() <= info.limits().maxRangeBytes(operation), io);
-      }
-    }
-    checkChange(operation);
-    IOException outside = outsideCapacity(io);
-    if (outside != null) {
-      throw outside;
-    }
-  }
-
-  private void check(boolean holds, BlkIo io) {
-    if (!holds) {
-      throw new IllegalArgumentException(io + " is empty, or more than " + info.limits());
-    }
-  }
-
-  /** Why a request would reach beyond the capacity, or null. */
-  IOException outsideCapacity(BlkIo io) {
-    BlkOperation operation = io.operation();
-    if (operation == BlkOperation.READ || operation == BlkOperation.WRITE) {
-      long sector = io.offset() / SECTOR_SIZE;
-      long sectors = io.bytes() / SECTOR_SIZE;
-      return isOutside(sector, sectors) ? outside(operation, sector, sectors) : null;
-    }
-    for (int i = 0; i < io.rangeCount(); i++) {
-      if (isOutside(io.rangeSector(i), io.rangeSectors(i))) {
-        return outside(operation, io.rangeSector(i), io.rangeSectors(i));
-      }
-    }
-    return null;
+  BlkChecks checks() {
+    return checks;
   }
 
   DriverMemory memory() {
@@ -592,10 +489,9 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   private void takeCapacity() throws IOException {
     long sectors = BlkInfo.capacity(device);
-    if (sectors == capacitySectors) {
+    if (!checks.changeCapacity(sectors)) {
       return;
     }
-    capacitySectors = sectors;
     LongConsumer listener = capacityListener;
     if (listener != null) {
       listener.accept(sectors * SECTOR_SIZE);

@@ -6,13 +6,12 @@ import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.driver.UsedBufferHandler;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
-import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverCounters;
 import io.jvirtio.queue.DriverQueue;
-import io.jvirtio.spec.VirtioBlk;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -52,14 +51,9 @@ public final class BlkQueue {
   private final BlkCounters counters = new BlkCounters();
   private final Handler handler = new Handler();
 
-  // What the owner has; the control plane too while the queue is frozen.
-  private final RequestList waiting = new RequestList();
-  private BlkSlots slots;
-  private DriverQueue queue;
-  private DriverBuffer buffer;
-  private boolean ringFull;
+  private final BlkRing ring;
   private long keptSince;
-  private IOException failure;
+  private volatile IOException failure;
 
   /** Changed on the owner or, while the owner does nothing, by the control plane. */
   private volatile Mode mode = Mode.FROZEN;
@@ -75,6 +69,7 @@ public final class BlkQueue {
     this.index = index;
     this.owner = owner;
     this.polled = polled;
+    this.ring = new BlkRing(driver, counters);
   }
 
   /** The queue's number. */
@@ -97,7 +92,7 @@ public final class BlkQueue {
    * last set up; null while it is not. Any thread.
    */
   public DriverCounters counters() {
-    DriverQueue now = queue;
+    DriverQueue now = ring.queue();
     return now == null ? null : now.counters();
   }
 
@@ -117,7 +112,7 @@ public final class BlkQueue {
     if (io.isBusy()) {
       throw new IllegalStateException("a request that has not ended");
     }
-    driver.check(io);
+    driver.checks().check(io);
     io.submitted();
     boolean taken = false;
     try {
@@ -125,7 +120,7 @@ public final class BlkQueue {
         // On the owner no other thread can look: no need for an atomic operation.
         taken = !inbox.isClosed();
         if (taken) {
-          waiting.add(io);
+          ring.waiting().add(io);
         }
       } else {
         int answer = inbox.add(io);
@@ -170,12 +165,12 @@ public final class BlkQueue {
   }
 
   private boolean pollRunning() {
+    DriverQueue queue = ring.queue();
     try {
       if (queue.isBroken()) {
         throw queue.fault();
       }
-      handler.used(queue);
-      return handler.poll(queue);
+      return ring.reap() | handler.poll(queue);
     } catch (PeerFault fault) {
       handler.broken(queue, fault);
     } catch (InternalError vanished) {
@@ -195,45 +190,36 @@ public final class BlkQueue {
 
   /** What runs on the owner. */
   private final class Handler implements UsedBufferHandler {
-    /** Whether {@link #used} ended anything since the last {@link #poll}. */
-    private boolean didSomething;
-
     @Override
-    public void used(DriverQueue ring) throws PeerFault {
-      for (Object token = ring.get(); token != null; token = ring.get()) {
-        ringFull = false;
-        answered((BlkIo) token, ring.writtenLength());
-        didSomething = true;
-      }
+    public void used(DriverQueue queue) throws PeerFault {
+      ring.reap();
     }
 
     @Override
-    public boolean poll(DriverQueue ring) throws PeerFault {
+    public boolean poll(DriverQueue queue) throws PeerFault {
       if (mode != Mode.RUNNING) {
         return false;
       }
-      boolean worked = didSomething;
-      didSomething = false;
       if (lookForLate) {
         lookForLate = false;
-        checkDeadlines();
+        ring.checkDeadlines();
       }
-      inbox.drainTo(waiting);
-      return start() | worked;
+      inbox.drainTo(ring.waiting());
+      return ring.start();
     }
 
     @Override
     public boolean arm() {
-      return mode != Mode.RUNNING || (inbox.isEmpty() && (waiting.isEmpty() || ringFull));
+      return mode != Mode.RUNNING || (inbox.isEmpty() && !ring.canStart());
     }
 
     @Override
-    public void broken(DriverQueue ring, PeerFault fault) {
+    public void broken(DriverQueue queue, PeerFault fault) {
       if (mode != Mode.RUNNING) {
         // The control plane resets the device, which breaks the queue for good reason.
         return;
       }
-      LOG.log(Level.WARNING, "{0}: {1} broke: {2}", driver.name(), ring, fault.getMessage());
+      LOG.log(Level.WARNING, "{0}: {1} broke: {2}", driver.name(), queue, fault.getMessage());
       failure = new IOException("the device is broken: " + fault.getMessage(), fault);
       keptSince = System.nanoTime();
       mode = Mode.BROKEN;
@@ -244,93 +230,6 @@ public final class BlkQueue {
     }
   }
 
-  /** Makes waiting requests available, as many as the ring takes, and notifies once. */
-  private boolean start() throws PeerFault {
-    boolean added = false;
-    long now = 0;
-    while (!ringFull && !waiting.isEmpty()) {
-      BlkIo io = waiting.remove();
-      if (now == 0) {
-        now = System.nanoTime();
-      }
-      if (answeredHere(io)) {
-        continue;
-      }
-      io.startedAt = now;
-      if (add(io)) {
-        added = true;
-      } else {
-        waiting.addFirst(io);
-        ringFull = true;
-      }
-    }
-    if (added) {
-      queue.kick();
-    }
-    return now != 0;
-  }
-
-  private boolean add(BlkIo io) throws PeerFault {
-    if (!slots.take(io)) {
-      return false;
-    }
-    slots.describe(io, buffer, driver.limits().maxSegmentBytes());
-    if (!queue.add(buffer, io)) {
-      slots.give(io);
-      return false;
-    }
-    return true;
-  }
-
-  /** Requests that do not reach the device. */
-  private boolean answeredHere(BlkIo io) {
-    if (io.operation() == BlkOperation.FLUSH && !driver.canFlush()) {
-      // Without VIRTIO_BLK_F_FLUSH completed writes are taken for stable.
-      end(io, VirtioBlk.VIRTIO_BLK_S_OK, null, true);
-      return true;
-    }
-    IOException outside = driver.outsideCapacity(io);
-    if (outside != null) {
-      // The device has shrunk while it waited.
-      end(io, BlkIo.STATUS_NONE, outside, true);
-      return true;
-    }
-    return false;
-  }
-
-  /** The device has used a request. */
-  private void answered(BlkIo io, long written) {
-    int status = slots.status(io);
-    slots.give(io);
-    if (status > VirtioBlk.VIRTIO_BLK_S_UNSUPP) {
-      IOException lie = new IOException("the device answered with status " + status);
-      end(io, BlkIo.STATUS_NONE, lie, true);
-    } else if (status == VirtioBlk.VIRTIO_BLK_S_OK
-        && io.operation().isInput()
-        && written < io.bytes()
-        && driver.believesLengths()) {
-      IOException lie =
-          new IOException("the device wrote " + written + " of " + io.bytes() + " bytes");
-      end(io, BlkIo.STATUS_NONE, lie, true);
-    } else {
-      end(io, status, null, true);
-    }
-  }
-
-  /** The one end of all requests. */
-  private void end(BlkIo io, int status, IOException why, boolean letGo) {
-    counters.ended(io.operation(), io.bytes(), status);
-    BlkCallback callback = io.callback();
-    io.ended(status, why, letGo);
-    if (callback != null) {
-      try {
-        callback.completed(io);
-      } catch (RuntimeException | Error bug) {
-        LOG.log(Level.ERROR, driver.name() + ": the callback of a request failed", bug);
-      }
-    }
-  }
-
   /**
    * Ends everything there is, and refuses what comes. On the owner or instead of it.
    *
@@ -338,27 +237,8 @@ public final class BlkQueue {
    */
   private void failAll(IOException why, boolean letGo) {
     failure = why;
-    inbox.closeTo(waiting);
-    // Callbacks may do anything, so everything is off the lists before the first of them.
-    RequestList inFlight = takeInFlight();
-    RequestList others = new RequestList();
-    while (!waiting.isEmpty()) {
-      others.add(waiting.remove());
-    }
-    while (!inFlight.isEmpty()) {
-      end(inFlight.remove(), BlkIo.STATUS_NONE, why, letGo);
-    }
-    while (!others.isEmpty()) {
-      end(others.remove(), BlkIo.STATUS_NONE, why, true);
-    }
-  }
-
-  private RequestList takeInFlight() {
-    RequestList list = new RequestList();
-    if (slots != null) {
-      slots.takeAll(list);
-    }
-    return list;
+    inbox.closeTo(ring.waiting());
+    ring.failAll(why, letGo);
   }
 
   // ---- deadlines ----
@@ -366,9 +246,8 @@ public final class BlkQueue {
   /** Lets the owner look for requests that take too long. Any thread. */
   void lookForLate() {
     Mode now = mode;
-    BlkSlots inUse = slots;
     if (now == Mode.RUNNING) {
-      if (inUse != null && inUse.taken() > 0) {
+      if (ring.inFlight() > 0) {
         lookForLate = true;
         owner.wakeUp();
       }
@@ -391,16 +270,6 @@ public final class BlkQueue {
       failLateKept();
     } else {
       lookForLate();
-    }
-  }
-
-  private void checkDeadlines() throws PeerFault {
-    long now = System.nanoTime();
-    for (int i = 0; i < slots.count(); i++) {
-      BlkIo io = slots.get(i);
-      if (io != null && now - io.startedAt >= driver.timeoutNanos()) {
-        throw new PeerFault(FaultReason.DEVICE_SILENT, index);
-      }
     }
   }
 
@@ -471,42 +340,33 @@ public final class BlkQueue {
           if (lost && driver.options().onLoss() == OnLoss.FAIL) {
             IOException why = failure == null ? new IOException("the device is gone") : failure;
             failAll(why, letGo);
-          } else if (slots != null) {
-            RequestList inFlight = takeInFlight();
-            while (!waiting.isEmpty()) {
-              inFlight.add(waiting.remove());
-            }
-            while (!inFlight.isEmpty()) {
-              waiting.add(inFlight.remove());
-            }
+          } else {
+            ring.startAgain();
           }
-          releaseSlots(letGo);
-          queue = null;
+          detach(letGo);
         });
   }
 
-  private void releaseSlots(boolean letGo) {
-    if (slots != null) {
-      driver.release(slots.memory(), letGo);
-      slots = null;
+  private void detach(boolean letGo) {
+    MemorySegment memory = ring.detach();
+    if (memory != null) {
+      driver.release(memory, letGo);
     }
   }
 
   /** The device has a new virtqueue for this queue; it does not run yet. */
-  void attach(DriverQueue ring, int ranges, boolean swap) throws IOException {
+  void attach(DriverQueue queue, int ranges, boolean swap) throws IOException {
     int elements = driver.limits().maxSegments() + BlkInfo.HEADER_AND_STATUS;
-    if (ring.size() < elements) {
+    if (queue.size() < elements) {
       throw new IOException(
-          driver.name() + ": " + ring + " has size " + ring.size() + ", not " + elements);
+          driver.name() + ": " + queue + " has size " + queue.size() + ", not " + elements);
     }
-    BlkSlots fresh = new BlkSlots(driver.memory(), ring.size(), ranges, swap);
+    BlkSlots slots = new BlkSlots(driver.memory(), queue.size(), ranges, swap);
     exclusively(
         () -> {
-          slots = fresh;
-          queue = ring;
-          buffer = new DriverBuffer(driver.memory(), elements);
+          ring.attach(queue, slots, elements);
           if (polled) {
-            ring.disableCallback();
+            queue.disableCallback();
           }
         });
   }
@@ -516,7 +376,6 @@ public final class BlkQueue {
     exclusively(
         () -> {
           failure = null;
-          ringFull = false;
           lookForLate = false;
           inbox.open();
           mode = Mode.RUNNING;
@@ -539,15 +398,14 @@ public final class BlkQueue {
         () -> {
           mode = Mode.REMOVED;
           failAll(new IOException("the driver was removed"), letGo);
-          releaseSlots(letGo);
-          queue = null;
+          detach(letGo);
         });
   }
 
   /** Whether the device broke. Control thread. */
   boolean isBroken() {
-    DriverQueue ring = queue;
-    return mode == Mode.BROKEN || (ring != null && ring.isBroken());
+    DriverQueue queue = ring.queue();
+    return mode == Mode.BROKEN || (queue != null && queue.isBroken());
   }
 
   /** Runs something with what belongs to the owner, on the owner while it has a thread. */

@@ -35,4 +35,11 @@ final class RequestList {
     io.next = null;
     return io;
   }
+
+  /** Moves all of them to the end of another list. */
+  void moveTo(RequestList other) {
+    while (!isEmpty()) {
+      other.add(remove());
+    }
+  }
 }
