@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.guest;
 
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
@@ -18,6 +20,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
 import java.util.function.UnaryOperator;
 
 /** Our block driver behind a socket of somebody else's device, on loops of its own. */
@@ -26,6 +29,7 @@ final class DrivenDisk implements AutoCloseable {
   static final Duration REPLY_DEADLINE = Duration.ofSeconds(2);
 
   private static final int QUEUE_SIZE = 128;
+  private static final int DEADLINE_SECONDS = 30;
 
   private final List<EventLoop> loops = new ArrayList<>();
   private final Queue<Throwable> faults = new ConcurrentLinkedQueue<>();
@@ -92,6 +96,15 @@ final class DrivenDisk implements AutoCloseable {
   /** The driver. */
   BlkDriver driver() {
     return driver;
+  }
+
+  /** Waits until the device is in a state. */
+  void awaitState(DriverDevice.State state) throws InterruptedException {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(DEADLINE_SECONDS);
+    while (driver.device().state() != state) {
+      assertTrue(System.nanoTime() < deadline, () -> driver.device() + ", not " + state);
+      Thread.sleep(2);
+    }
   }
 
   /** Closes the driver, then its loops; fails when a loop has seen something thrown. */

@@ -69,7 +69,7 @@ class ServerLossTest {
       writers.await();
       assertEquals(QUEUES * DEPTH, writers.failures().size(), "each writer has seen it");
       assertTrue(reader.get(DEADLINE_SECONDS, TimeUnit.SECONDS).getMessage().contains("READ"));
-      await(() -> driver.device().state() == DriverDevice.State.LOST, "the device is lost");
+      disk.awaitState(DriverDevice.State.LOST);
       assertThrows(IOException.class, () -> driver.read(0, sector()));
       assertThrows(IOException.class, driver::flush);
 
@@ -126,7 +126,7 @@ class ServerLossTest {
       writers.begin();
       writers.awaitEnded(1000);
       first.peer().kill();
-      await(() -> driver.device().state() == DriverDevice.State.LOST, "the device is lost");
+      disk.awaitState(DriverDevice.State.LOST);
       // One that comes while there is no server waits as well.
       byte[] late = Patterns.random(7, MIB);
       CompletableFuture<Void> flushed = driver.flushAsync();
@@ -157,7 +157,7 @@ class ServerLossTest {
       driver.write(0, MemorySegment.ofArray(data));
       daemon.peer().signal("STOP");
       CompletableFuture<Void> write = driver.writeAsync(MIB, MemorySegment.ofArray(data));
-      await(() -> driver.device().state() == DriverDevice.State.BROKEN, "the device is broken");
+      disk.awaitState(DriverDevice.State.BROKEN);
       if (onLoss == OnLoss.FAIL) {
         assertThrows(ExecutionException.class, () -> write.get(DEADLINE_SECONDS, TimeUnit.SECONDS));
         assertThrows(IOException.class, () -> driver.read(0, sector()));
@@ -184,12 +184,11 @@ class ServerLossTest {
     lifeAndDeath(onLoss);
     Path descriptors = Path.of("/proc/self/fd");
     long before = count(descriptors);
-    Path threads = Path.of("/proc/self/task");
     for (int i = 0; i < 3; i++) {
       lifeAndDeath(onLoss);
     }
     await(() -> count(descriptors) <= before, "descriptors are closed");
-    await(() -> disksThreads() == 0, "threads have ended: " + threads);
+    await(() -> disksThreads() == 0, "threads have ended");
   }
 
   private void lifeAndDeath(OnLoss onLoss) throws Exception {
@@ -199,13 +198,12 @@ class ServerLossTest {
       writers.begin();
       writers.awaitEnded(100);
       first.peer().kill();
-      await(() -> disk.driver().device().state() == DriverDevice.State.LOST, "the device is lost");
+      disk.awaitState(DriverDevice.State.LOST);
       try (StorageDaemon second = serve(StorageDaemon.Version.HOST)) {
         disk.driver().device().recover(RECOVERY);
         disk.driver().read(0, sector());
         second.peer().kill();
-        await(
-            () -> disk.driver().device().state() == DriverDevice.State.LOST, "the device is lost");
+        disk.awaitState(DriverDevice.State.LOST);
       }
       disk.driver().close();
       writers.await();
