@@ -3,6 +3,7 @@ package io.jvirtio.cli;
 
 import io.jvirtio.cli.boot.BootCommand;
 import io.jvirtio.cli.drive.BenchCommand;
+import io.jvirtio.cli.drive.CopyCommand;
 import io.jvirtio.cli.drive.ProbeCommand;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
@@ -22,7 +23,13 @@ import picocli.CommandLine.Spec;
     versionProvider = Main.Version.class,
     synopsisSubcommandLabel = "COMMAND",
     description = "Virtio devices in Java, for virtual machines.",
-    subcommands = {BlkCommand.class, BootCommand.class, ProbeCommand.class, BenchCommand.class},
+    subcommands = {
+      BlkCommand.class,
+      BootCommand.class,
+      ProbeCommand.class,
+      CopyCommand.class,
+      BenchCommand.class
+    },
     footer = {
       "",
       "See it work, with a real Linux guest:  jvirtio boot",

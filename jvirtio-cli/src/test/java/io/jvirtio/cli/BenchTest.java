@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
 import io.jvirtio.devices.blk.BlkOptions;
 import java.io.IOException;
@@ -116,7 +117,7 @@ class BenchTest {
     try (ServedDisk disk =
         new ServedDisk(
             folder.resolve("r"),
-            RawFileOptions.of(image()).withReadOnly(true).withBlockSize(4096),
+            RawFileBackend.open(RawFileOptions.of(image()).withReadOnly(true).withBlockSize(4096)),
             options)) {
       bench(disk.path, "--readwrite=write", "--destroy-data").assertFails(1, "is read-only");
       bench(disk.path, "--blocksize=512").assertFails(1, "--blocksize", "4096");

@@ -5,6 +5,7 @@ import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
+import io.jvirtio.devices.blk.BlockBackend;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.vhost.VhostUserOptions;
 import io.jvirtio.vhost.VhostUserServer;
@@ -16,21 +17,24 @@ import java.nio.file.Path;
 /** Our block device on a socket, in this process. */
 final class ServedDisk implements AutoCloseable {
   final Path path;
-  private final RawFileBackend backend;
+  private final BlockBackend backend;
   private final VhostUserServer server;
   private final UnixServerSocket socket;
   private final Thread thread;
 
-  ServedDisk(Path path, RawFileOptions image, BlkOptions options) throws IOException {
+  ServedDisk(Path path, BlockBackend backend, BlkOptions options) throws IOException {
     this.path = path;
-    backend = RawFileBackend.open(image);
+    this.backend = backend;
     server = new VhostUserServer(new BlkDevice(backend, options), VhostUserOptions.defaults());
     socket = UnixServerSocket.bind(path, server.waker());
     thread = Thread.ofPlatform().start(this::serve);
   }
 
   ServedDisk(Path path, Path image) throws IOException {
-    this(path, RawFileOptions.of(image), BlkOptions.builder().queues(2).build());
+    this(
+        path,
+        RawFileBackend.open(RawFileOptions.of(image)),
+        BlkOptions.builder().queues(2).build());
   }
 
   private void serve() {

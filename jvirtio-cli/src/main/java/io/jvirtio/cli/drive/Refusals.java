@@ -65,7 +65,7 @@ final class Refusals {
   }
 
   /** Explains a failure of a connection that worked. */
-  static CliException talking(IOException e, Path socket) {
+  static CliException talking(Exception e, Path socket) {
     String text = e.getMessage() == null ? e.toString() : e.getMessage();
     return new CliException(text.contains(socket.toString()) ? text : socket + ": " + text, e);
   }

@@ -40,7 +40,8 @@ final class Sizes implements ITypeConverter<Long> {
     }
     double value = bytes;
     int unit = -1;
-    while (value >= 1024 && unit < UNITS.length() - 1) {
+    // What would be shown as 1024 is 1 of the next.
+    while (value >= 1023.5 && unit < UNITS.length() - 1) {
       value /= 1024;
       unit++;
     }
