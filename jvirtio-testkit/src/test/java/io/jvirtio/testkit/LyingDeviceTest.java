@@ -158,6 +158,7 @@ class LyingDeviceTest {
       assertEquals("a", pair.queue.get());
       pair.device.publish(1);
       // It was loaded once for the whole batch.
+      assertTrue(pair.queue.hasUsed());
       assertEquals("b", pair.queue.get());
       assertBreaks(FaultReason.USED_IDX_JUMP, 1, pair);
     }
