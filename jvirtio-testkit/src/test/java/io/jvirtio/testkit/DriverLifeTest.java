@@ -222,6 +222,37 @@ class DriverLifeTest {
   }
 
   @Test
+  void theFirstFailureIsTheOneThatIsTold() throws IOException {
+    start();
+    device.freeze();
+    IOException first = new IOException("no");
+    type.in("restore", d -> transport.fail("writeStatus", first))
+        .in(
+            "freeze",
+            d -> {
+              throw new IOException("busy");
+            });
+    assertSame(first, assertThrows(IOException.class, device::restore));
+    assertEquals("busy", first.getSuppressed()[0].getMessage());
+    assertEquals(State.FAILED, device.state());
+    assertNull(transport.queue(0), "queues go even then");
+  }
+
+  @Test
+  void queuesThatBreakByAResetAreNoFault() throws IOException {
+    start();
+    type.in(
+        "freeze",
+        d -> {
+          d.reset();
+          transport.run();
+        });
+    device.freeze();
+    assertEquals(1, driver.faults.size());
+    assertEquals(List.of("LIVE FROZEN"), states);
+  }
+
+  @Test
   void aDeviceThatIsLostWhileItIsFoundAgainIsLost() throws IOException {
     start();
     transport.lose(new IOException("first"));

@@ -137,6 +137,14 @@ class DriverNotificationTest {
   }
 
   @Test
+  void aDriverThatGoesIsNotTold() throws IOException {
+    start(Runnable::run);
+    type.in("remove", d -> transport.notifyConfigurationChange());
+    device.stop();
+    assertEquals(List.of("remove"), type.events);
+  }
+
+  @Test
   void aDriverThatFailsHearsTheNextOne() throws IOException {
     start(Runnable::run);
     type.in(
