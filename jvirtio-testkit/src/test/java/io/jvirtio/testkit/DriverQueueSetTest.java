@@ -248,9 +248,9 @@ class DriverQueueSetTest {
         if (thrown[i] instanceof PeerFault && (where.equals("arm") || where.equals("broken"))) {
           continue;
         }
-        Thrower handler = new Thrower(where, thrown[i]);
+        Handler handler = new Handler();
         told.clear();
-        DriverQueue queue = add(0, handler, inline);
+        DriverQueue queue = add(0, new ThrowingHandler(where, thrown[i], handler), inline);
         submit(queue, "a");
         ScriptedDevice device = device(queue);
         if (where.equals("broken")) {
@@ -266,58 +266,6 @@ class DriverQueueSetTest {
         assertEquals(List.of("handler 0", "queue 0: " + reason), told);
         set.delete();
       }
-    }
-  }
-
-  private final class Thrower extends Handler {
-    private final String where;
-    private final Throwable what;
-
-    Thrower(String where, Throwable what) {
-      this.where = where;
-      this.what = what;
-    }
-
-    private void hit(String here) throws PeerFault {
-      if (where.equals(here)) {
-        switch (what) {
-          case PeerFault fault -> throw fault;
-          case RuntimeException bug -> throw bug;
-          default -> throw (Error) what;
-        }
-      }
-    }
-
-    private void hitUnchecked(String here) {
-      try {
-        hit(here);
-      } catch (PeerFault e) {
-        throw new AssertionError(e);
-      }
-    }
-
-    @Override
-    public void used(DriverQueue queue) throws PeerFault {
-      hit("used");
-      super.used(queue);
-    }
-
-    @Override
-    public boolean poll(DriverQueue queue) throws PeerFault {
-      hit("poll");
-      return false;
-    }
-
-    @Override
-    public boolean arm() {
-      hitUnchecked("arm");
-      return true;
-    }
-
-    @Override
-    public void broken(DriverQueue queue, PeerFault fault) {
-      super.broken(queue, fault);
-      hitUnchecked("broken");
     }
   }
 
