@@ -16,6 +16,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.UnaryOperator;
 
@@ -65,7 +66,7 @@ final class ScriptedDisk implements AutoCloseable {
     set("seg_max", 4);
   }
 
-  /** Sets a field of the configuration space; seen by the driver with the next {@link #publish}. */
+  /** Sets a field of the configuration space; for {@link #start}. */
   ScriptedDisk set(String name, long value) {
     for (Struct.Field field : VirtioBlk.CONFIG.fields()) {
       if (field.name().equals(name)) {
@@ -84,7 +85,15 @@ final class ScriptedDisk implements AutoCloseable {
   }
 
   ScriptedDisk start(UnaryOperator<BlkDriverOptions.Builder> how) throws IOException {
-    transport.config(config.array());
+    return startWithConfig(config.capacity(), how);
+  }
+
+  /**
+   * @param size how many bytes of the configuration space there are
+   */
+  ScriptedDisk startWithConfig(int size, UnaryOperator<BlkDriverOptions.Builder> how)
+      throws IOException {
+    transport.config(Arrays.copyOf(config.array(), size));
     DriverDevice device = new DriverDevice(transport, DriverDevice.ringFeatures(), Runnable::run);
     BlkDriverOptions.Builder builder =
         BlkDriverOptions.builder(transport.owner()).requestTimeout(LONG);
