@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.bench;
 
+import io.jvirtio.linux.CpuAffinity;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,7 +35,7 @@ public final class RingBench {
   private List<String> threads = List.of("1", "2");
 
   private RingBench(String[] args) throws IOException {
-    cpus = Affinity.allowed();
+    cpus = CpuAffinity.allowed();
     for (String arg : args) {
       int equals = arg.indexOf('=');
       String value = arg.substring(equals + 1);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.bench;
 
+import io.jvirtio.linux.CpuAffinity;
+import io.jvirtio.linux.LinuxException;
 import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DescriptorChain;
@@ -69,7 +71,7 @@ public final class RingTwin {
     @Override
     public void run() {
       try {
-        Affinity.pin(cpu);
+        pin(cpu);
         device.disableNotifications();
         while (!stop) {
           if (serve(batch) > 0) {
@@ -78,7 +80,7 @@ public final class RingTwin {
             Thread.onSpinWait();
           }
         }
-      } catch (PeerFault | RuntimeException | Error thrown) {
+      } catch (PeerFault | IOException | RuntimeException | Error thrown) {
         fault = thrown;
       }
     }
@@ -143,8 +145,14 @@ public final class RingTwin {
   /** Measures once; the options are {@link RingBench}'s affair. */
   public static void main(String[] args) throws IOException, PeerFault, InterruptedException {
     RingTwinOptions options = RingTwinOptions.parse(args);
-    Affinity.pin(options.cpu());
+    pin(options.cpu());
     System.out.println(new RingTwin(options).measure());
+  }
+
+  private static void pin(int cpu) throws LinuxException {
+    if (cpu >= 0) {
+      CpuAffinity.pin(cpu);
+    }
   }
 
   private String measure() throws PeerFault, InterruptedException {
