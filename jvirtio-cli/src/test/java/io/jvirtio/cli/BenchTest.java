@@ -96,6 +96,17 @@ class BenchTest {
   }
 
   @Test
+  void warmUpDoesNotCount() throws IOException {
+    try (ServedDisk disk = disk()) {
+      long started = System.nanoTime();
+      CommandRun run = bench(disk.path, "--warmup=0.5", "--runtime=0.2", "--json").assertOk();
+      assertTrue(System.nanoTime() - started >= 700_000_000L, "both take their time");
+      assertTrue(number(run, "kiops") > 0, run.out());
+      bench(disk.path, "--warmup=-1").assertFails(2, "--warmup is -1");
+    }
+  }
+
+  @Test
   void writesOnlyWithConsent() throws IOException {
     try (ServedDisk disk = disk()) {
       bench(disk.path, "--readwrite=randwrite", "--runtime=0.2")

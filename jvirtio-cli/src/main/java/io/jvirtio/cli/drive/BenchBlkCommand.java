@@ -96,6 +96,15 @@ public final class BenchBlkCommand implements Callable<Integer> {
   private double runtime;
 
   @Option(
+      names = "--warmup",
+      defaultValue = "0",
+      paramLabel = "SECONDS",
+      description =
+          "How long before that, which counts for nothing but the notifications (default:"
+              + " ${DEFAULT-VALUE}).")
+  private double warmup;
+
+  @Option(
       names = "--num-threads",
       defaultValue = "1",
       paramLabel = "N",
@@ -139,6 +148,7 @@ public final class BenchBlkCommand implements Callable<Integer> {
             depth,
             queueSize,
             (int) blockSize,
+            (long) (warmup * TimeUnit.SECONDS.toNanos(1)),
             (long) (runtime * TimeUnit.SECONDS.toNanos(1)),
             threads,
             poll,
@@ -165,6 +175,8 @@ public final class BenchBlkCommand implements Callable<Integer> {
     require(
         runtime > 0 && runtime <= MOST_SECONDS,
         "--runtime is " + runtime + " s, must be more than 0 and at most 86400");
+    require(
+        warmup >= 0 && warmup <= MOST_SECONDS, "--warmup is " + warmup + " s, must be 0 to 86400");
     require(
         threads >= 1 && threads <= MOST_THREADS,
         "--num-threads is " + threads + ", must be 1 to 256");

@@ -49,11 +49,12 @@ final class LoadLoop implements BooleanSupplier {
 
   private final Workload workload;
   private final BlkQueue queue;
-  private final Measurements measurements;
   private final Slot[] slots;
   private final MemorySegment memory;
   private final long blocks;
   private volatile boolean stopping;
+  private Measurements measurements;
+  private boolean warm;
   private long started;
   private long stopped;
   private int inFlight;
@@ -98,6 +99,7 @@ final class LoadLoop implements BooleanSupplier {
   Measurements run(EventLoop loop) throws IOException {
     started = System.nanoTime();
     now = started;
+    warm = workload.warmupNanos() == 0;
     for (Slot slot : slots) {
       submit(slot);
     }
@@ -136,14 +138,22 @@ final class LoadLoop implements BooleanSupplier {
   private void succeeded(Slot slot) {
     if (now == 0) {
       now = System.nanoTime();
-      if (now - started >= workload.nanos()) {
-        stopping = true;
-      }
+      lookAtTime(now - started);
     }
     if (!stopping) {
       completions++;
       measurements.request(now - slot.start);
       submit(slot);
+    }
+  }
+
+  private void lookAtTime(long nanos) {
+    if (!warm && nanos >= workload.warmupNanos()) {
+      warm = true;
+      measurements = new Measurements(workload.blockSize());
+      started = now;
+    } else if (warm && nanos >= workload.nanos()) {
+      stopping = true;
     }
   }
 

@@ -10,7 +10,8 @@ import io.jvirtio.linux.LoopMode;
  * @param depth how many of them each thread keeps in flight, at least 1
  * @param queueSize the queue size; more requests than fit wait for room
  * @param blockSize bytes of each, a multiple of 512
- * @param nanos how long
+ * @param warmupNanos how long before anything counts
+ * @param nanos how long what counts takes
  * @param threads how many threads with a queue each
  * @param poll whether threads only poll, so that the device need not notify
  * @param mode how threads wait otherwise
@@ -20,6 +21,7 @@ record Workload(
     int depth,
     int queueSize,
     int blockSize,
+    long warmupNanos,
     long nanos,
     int threads,
     boolean poll,
