@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.testkit;
+
+import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_EVENT_IDX;
+import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_INDIRECT_DESC;
+import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_VERSION_1;
+import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_FLUSH;
+import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_MQ;
+import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_RO;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.jvirtio.driver.DriverDevice;
+import io.jvirtio.driver.DriverDevice.State;
+import io.jvirtio.driver.NegotiationException;
+import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.spec.VirtioNet;
+import java.io.IOException;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Which features a driver accepts. */
+class DriverFeaturesTest {
+  private static final String FEATURES = "Feature Bits";
+
+  private final ScriptedTransport transport =
+      new ScriptedTransport(DeviceType.BLOCK.id()).config(new byte[96]);
+  private final TestDriverType type = new TestDriverType("test", transport.owner());
+  private DriverDevice device;
+
+  private DriverDevice device(FeatureBits ringFeatures) {
+    device = new DriverDevice(transport, ringFeatures, Runnable::run);
+    return device;
+  }
+
+  private DriverDevice device() {
+    return device(DriverDevice.ringFeatures());
+  }
+
+  private static FeatureBits modern(int... bits) {
+    return FeatureBits.of(bits).with(VIRTIO_F_VERSION_1);
+  }
+
+  @AfterEach
+  void close() {
+    if (device != null) {
+      device.close();
+    }
+    transport.close();
+  }
+
+  /** The statuses written, in turn. */
+  private List<String> statuses() {
+    return transport.calls().stream()
+        .filter(call -> call.startsWith("writeStatus"))
+        .map(call -> call.substring("writeStatus ".length()))
+        .toList();
+  }
+
+  @Test
+  @Requirement(
+      section = FEATURES,
+      text =
+          "The driver MUST NOT accept a feature which the device did not offer, and MUST NOT accept"
+              + " a feature which requires another feature which was not accepted.")
+  void nothingIsAcceptedThatWasNotOfferedOrMissesAnother() throws IOException {
+    try (ScriptedTransport net = new ScriptedTransport(DeviceType.NETWORK.id())) {
+      net.offer(
+          modern(
+              VirtioNet.VIRTIO_NET_F_CSUM,
+              VirtioNet.VIRTIO_NET_F_HOST_TSO4,
+              VirtioNet.VIRTIO_NET_F_HOST_ECN,
+              VirtioNet.VIRTIO_NET_F_GUEST_TSO4));
+      TestDriverType driver =
+          new TestDriverType("net", null)
+              .understands(
+                  VirtioNet.VIRTIO_NET_F_MAC,
+                  VirtioNet.VIRTIO_NET_F_CSUM,
+                  VirtioNet.VIRTIO_NET_F_HOST_TSO4,
+                  VirtioNet.VIRTIO_NET_F_HOST_ECN,
+                  VirtioNet.VIRTIO_NET_F_GUEST_TSO4);
+      DriverDevice all = new DriverDevice(net, DriverDevice.ringFeatures(), Runnable::run);
+      all.start(driver);
+      assertEquals(
+          modern(
+              VirtioNet.VIRTIO_NET_F_CSUM,
+              VirtioNet.VIRTIO_NET_F_HOST_TSO4,
+              VirtioNet.VIRTIO_NET_F_HOST_ECN),
+          net.acceptedFeatures(),
+          "GUEST_TSO4 needs GUEST_CSUM, MAC was not offered");
+      all.stop();
+      driver.in("validate", d -> d.clearFeature(VirtioNet.VIRTIO_NET_F_CSUM));
+      all.start(driver);
+      assertEquals(modern(), net.acceptedFeatures(), "ECN needs TSO4, which needs CSUM");
+      all.close();
+    }
+  }
+
+  @Test
+  @Requirement(
+      section = FEATURES,
+      text =
+          "The driver MUST validate the feature bits offered by the device. The driver MUST ignore"
+              + " and MUST NOT accept any feature bit that is not described in this specification,"
+              + " marked as reserved, not supported for the specific transport, or not defined for"
+              + " the device type.")
+  @Requirement(
+      section = FEATURES,
+      text =
+          "By contrast, the driver MUST NOT fail solely because a feature it does not understand"
+              + " has been offered by the device.")
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text =
+          "A driver MUST NOT negotiate VIRTIO_F_SR_IOV if the device does not have a PCI SR-IOV"
+              + " capability structure or is not a PCI device.")
+  void unknownAndReservedFeaturesAreIgnored() throws IOException {
+    transport.offer(new FeatureBits(-1, -1));
+    type.understands(VIRTIO_BLK_F_FLUSH, 100);
+    device().start(type);
+    assertEquals(
+        modern(VIRTIO_BLK_F_FLUSH, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX),
+        transport.acceptedFeatures(),
+        "not bit 100, which no block device has");
+    assertEquals(new FeatureBits(-1, -1), device.offeredFeatures());
+  }
+
+  @Test
+  @Requirement(
+      section = FEATURES,
+      text =
+          "The driver SHOULD go into backwards compatibility mode if the device does not offer a"
+              + " feature it understands, otherwise MUST set the FAILED device status bit and cease"
+              + " initialization.")
+  void missingFeaturesThatAreNeededAreNamed() throws IOException {
+    transport.offer(modern(VIRTIO_BLK_F_RO));
+    type.understands(VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_RO)
+        .needs(VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_MQ);
+    NegotiationException e = assertThrows(NegotiationException.class, () -> device().start(type));
+    assertTrue(e.getMessage().contains("VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_MQ"), e.getMessage());
+    assertFalse(e.getMessage().contains("VIRTIO_BLK_F_RO"), e.getMessage());
+    assertTrue(e.getMessage().contains(transport.busName()), e.getMessage());
+    assertEquals("ACKNOWLEDGE|DRIVER|FAILED", statuses().getLast());
+    assertTrue(transport.calls().stream().noneMatch(c -> c.startsWith("writeDriverFeatures")));
+
+    type.needs();
+    device.start(type);
+    assertEquals(modern(VIRTIO_BLK_F_RO), device.features(), "works with less");
+  }
+
+  @Test
+  void whatValidateGivesUpMustNotBeNeeded() {
+    transport.offer(modern(VIRTIO_BLK_F_FLUSH));
+    type.understands(VIRTIO_BLK_F_FLUSH)
+        .needs(VIRTIO_BLK_F_FLUSH)
+        .in("validate", d -> d.clearFeature(VIRTIO_BLK_F_FLUSH));
+    NegotiationException e = assertThrows(NegotiationException.class, () -> device().start(type));
+    assertTrue(e.getMessage().contains("VIRTIO_BLK_F_FLUSH"), e.getMessage());
+  }
+
+  @Test
+  void refusedFeaturesAreNamed() {
+    transport.offer(modern(VIRTIO_BLK_F_FLUSH)).refuseFeatures(true);
+    type.understands(VIRTIO_BLK_F_FLUSH);
+    NegotiationException e = assertThrows(NegotiationException.class, () -> device().start(type));
+    assertTrue(e.getMessage().contains("VIRTIO_BLK_F_FLUSH, VIRTIO_F_VERSION_1"), e.getMessage());
+    assertEquals("ACKNOWLEDGE|DRIVER|FAILED", statuses().getLast());
+    assertEquals(List.of("validate"), type.events, "the device is unusable");
+    assertEquals(State.FAILED, device.state());
+  }
+
+  @Test
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text = "A driver MUST accept VIRTIO_F_VERSION_1 if it is offered.")
+  void version1IsAlwaysAccepted() throws IOException {
+    type.in(
+        "validate",
+        d ->
+            assertThrows(IllegalArgumentException.class, () -> d.clearFeature(VIRTIO_F_VERSION_1)));
+    device(FeatureBits.NONE).start(type);
+    assertEquals(modern(), transport.acceptedFeatures());
+  }
+
+  @Test
+  @Requirement(
+      section = "Feature Bits / Legacy Interface: A Note on Feature Bits",
+      text =
+          "Transitional Drivers MUST detect Legacy Devices by detecting that the feature bit"
+              + " VIRTIO_F_VERSION_1 is not offered.")
+  void aModernDeviceWithoutVersion1IsAnError() {
+    transport.offer(FeatureBits.of(VIRTIO_F_EVENT_IDX));
+    NegotiationException e = assertThrows(NegotiationException.class, () -> device().start(type));
+    assertTrue(
+        e.getMessage()
+            .startsWith("the device at " + transport.busName() + " does not offer VIRTIO_F_VERS"),
+        e.getMessage());
+  }
+
+  @Test
+  void theUserCanForbidRingFeatures() throws IOException {
+    transport.offer(modern(VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC));
+    device(FeatureBits.of(VIRTIO_F_EVENT_IDX, ReservedFeatures.VIRTIO_F_RING_PACKED)).start(type);
+    assertEquals(modern(VIRTIO_F_EVENT_IDX), transport.acceptedFeatures());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {24, 28, 32, 40, 41, 43, 49})
+  void aDriverTypeThatClaimsReservedFeaturesIsAMistake(int bit) {
+    type.understands(bit);
+    assertThrows(IllegalArgumentException.class, () -> device().start(type));
+    assertEquals(List.of(), transport.calls());
+  }
+}
