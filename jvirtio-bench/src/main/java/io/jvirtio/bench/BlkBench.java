@@ -2,18 +2,15 @@
 package io.jvirtio.bench;
 
 import java.io.IOException;
-import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /**
  * A block device end to end: libblkio's blkio-bench against {@code jvirtio blk} in its modes and
@@ -21,7 +18,6 @@ import java.util.stream.Stream;
  * page cache.
  */
 public final class BlkBench {
-  private static final int IMAGE_MIB = 256;
   private static final int IDLE_SECONDS = 3;
   private static final Pattern KIOPS = Pattern.compile("\"kiops\": ([0-9.]+)");
 
@@ -75,7 +71,7 @@ public final class BlkBench {
       for (Daemon daemon : daemons) {
         daemon.close();
       }
-      delete(folder);
+      Images.delete(folder);
     }
     BlkReport report = new BlkReport(options, results, processes);
     System.out.print(report.processText());
@@ -87,7 +83,7 @@ public final class BlkBench {
   private void start(String server, Path folder) throws IOException, InterruptedException {
     Path image = folder.resolve(server + ".img");
     Path socket = folder.resolve(server + ".sock");
-    fill(image);
+    Images.fill(image);
     boolean java = !server.equals(BlkBenchOptions.PEER);
     List<String> command =
         java
@@ -115,18 +111,6 @@ public final class BlkBench {
       blkioBench(daemon, load, "1", options.seconds());
     }
     daemon.pause();
-  }
-
-  /** Random bytes: a file of holes would not be read as a file of data is. */
-  private static void fill(Path image) throws IOException {
-    byte[] mib = new byte[1 << 20];
-    Random random = new Random(1);
-    try (OutputStream out = Files.newOutputStream(image)) {
-      for (int i = 0; i < IMAGE_MIB; i++) {
-        random.nextBytes(mib);
-        out.write(mib);
-      }
-    }
   }
 
   private void round() throws IOException, InterruptedException {
@@ -183,14 +167,5 @@ public final class BlkBench {
     figures.put("idle_ticks_in_3s", (double) (daemon.processorTicks() - ticks));
     daemon.pause();
     processes.put(daemon.name(), figures);
-  }
-
-  private static void delete(Path folder) throws IOException {
-    try (Stream<Path> files = Files.list(folder)) {
-      for (Path file : files.toList()) {
-        Files.deleteIfExists(file);
-      }
-    }
-    Files.deleteIfExists(folder);
   }
 }
