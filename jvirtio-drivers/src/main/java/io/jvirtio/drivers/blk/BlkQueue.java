@@ -113,6 +113,9 @@ public final class BlkQueue {
       throw new IllegalStateException("a request that has not ended");
     }
     driver.checks().check(io);
+    if (inbox.isClosed()) {
+      throw new IOException(refusal());
+    }
     io.submitted();
     boolean taken = false;
     try {

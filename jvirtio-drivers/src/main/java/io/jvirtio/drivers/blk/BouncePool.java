@@ -43,19 +43,17 @@ final class BouncePool {
   /**
    * Takes memory of at least this size. What it holds is undefined.
    *
-   * @throws IOException when there is no more shared memory
+   * @throws IOException when there is no more shared memory, or the pool is closed
    */
-  MemorySegment take(long bytes) throws IOException {
+  synchronized MemorySegment take(long bytes) throws IOException {
     int power = Math.max(LEAST, 64 - Long.numberOfLeadingZeros(bytes - 1));
-    if (power > MOST) {
+    if (power > MOST || closed) {
       throw new IOException("no " + bytes + " bytes of shared memory");
     }
-    synchronized (this) {
-      MemorySegment found = idle.get(power - LEAST).pollLast();
-      if (found != null) {
-        idleBytes -= found.byteSize();
-        return found;
-      }
+    MemorySegment found = idle.get(power - LEAST).pollLast();
+    if (found != null) {
+      idleBytes -= found.byteSize();
+      return found;
     }
     return memory.allocate(1L << power, 4096);
   }

@@ -48,6 +48,11 @@ public final class RngDriver implements Driver, UsedBufferHandler, AutoCloseable
     return DriverDevice.open(transport, new RngDriverType(owner), RngDriver.class);
   }
 
+  /** The device, such as to recover it. */
+  public DriverDevice device() {
+    return device;
+  }
+
   @Override
   public void restore() throws IOException {
     QueueRequest request = new QueueRequest("requestq", 0, 1, this, owner);

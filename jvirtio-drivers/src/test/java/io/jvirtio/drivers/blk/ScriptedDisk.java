@@ -25,23 +25,27 @@ final class ScriptedDisk implements AutoCloseable {
   /** Long enough for every machine: no test waits for it. */
   static final Duration LONG = Duration.ofMinutes(5);
 
-  /** A request as the device sees it. */
-  record Request(int queue, Buffer buffer, ByteOrder order) {
+  /** A request as the device sees it when it takes it. */
+  record Request(int queue, Buffer buffer, byte[] sent, ByteOrder order) {
+    Request(int queue, Buffer buffer, ByteOrder order) {
+      this(queue, buffer, buffer.read(), order);
+    }
+
     int type() {
-      return ByteBuffer.wrap(buffer.read()).order(order).getInt(0);
+      return ByteBuffer.wrap(sent).order(order).getInt(0);
     }
 
     int reserved() {
-      return ByteBuffer.wrap(buffer.read()).order(order).getInt(4);
+      return ByteBuffer.wrap(sent).order(order).getInt(4);
     }
 
     long sector() {
-      return ByteBuffer.wrap(buffer.read()).order(order).getLong(8);
+      return ByteBuffer.wrap(sent).order(order).getLong(8);
     }
 
     /** Device-readable data behind the header. */
     ByteBuffer data() {
-      return ByteBuffer.wrap(buffer.read()).order(order).position(16).slice().order(order);
+      return ByteBuffer.wrap(sent).order(order).position(16).slice().order(order);
     }
 
     /** Bytes of device-writable data in front of the status. */
