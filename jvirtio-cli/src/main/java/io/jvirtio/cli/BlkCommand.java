@@ -6,6 +6,8 @@ import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
+import io.jvirtio.devices.blk.BlkRequestType;
+import io.jvirtio.devices.blk.BlkStats;
 import io.jvirtio.devices.blk.CacheMode;
 import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.LinuxException;
@@ -14,11 +16,14 @@ import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.vhost.VhostUserOptions;
 import io.jvirtio.vhost.VhostUserServer;
+import io.jvirtio.vhost.VhostUserStats;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -159,6 +164,11 @@ public final class BlkCommand implements Callable<Integer> {
   private boolean oneShot;
 
   @Option(
+      names = "--print-stats",
+      description = "At the end, print what was done as one JSON object on standard output.")
+  private boolean printStats;
+
+  @Option(
       names = "--log-level",
       defaultValue = "info",
       paramLabel = "LEVEL",
@@ -217,7 +227,27 @@ public final class BlkCommand implements Callable<Integer> {
         }
       }
       LOG.log(Level.INFO, "ends: {0}", device.stats());
+      if (printStats) {
+        spec.commandLine().getOut().println(Json.of(stats(device.stats(), server.stats())));
+      }
     }
+  }
+
+  private static Map<String, Object> stats(BlkStats disk, VhostUserStats ring) {
+    Map<String, Object> requests = new LinkedHashMap<>();
+    for (BlkRequestType type : BlkRequestType.values()) {
+      requests.put(type.name().toLowerCase(Locale.ROOT), disk.requests(type));
+    }
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("requests", requests);
+    map.put("failedRequests", disk.ioErrors());
+    map.put("bytesRead", disk.bytesRead());
+    map.put("bytesWritten", disk.bytesWritten());
+    map.put("frontEnds", ring.sessions());
+    map.put("notificationsReceived", ring.notificationsReceived());
+    map.put("notificationsSent", ring.notificationsSent());
+    map.put("notificationsSuppressed", ring.notificationsSuppressed());
+    return map;
   }
 
   private UnixServerSocket bind(VhostUserServer server) throws IOException, CliException {

@@ -4,6 +4,7 @@ package io.jvirtio.cli;
 import io.jvirtio.cli.boot.BootCommand;
 import io.jvirtio.cli.drive.BenchCommand;
 import io.jvirtio.cli.drive.CopyCommand;
+import io.jvirtio.cli.drive.DemoCommand;
 import io.jvirtio.cli.drive.ProbeCommand;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
@@ -28,12 +29,14 @@ import picocli.CommandLine.Spec;
       BootCommand.class,
       ProbeCommand.class,
       CopyCommand.class,
-      BenchCommand.class
+      BenchCommand.class,
+      DemoCommand.class
     },
     footer = {
       "",
-      "See it work, with a real Linux guest:  jvirtio boot",
-      "What a command takes:                  jvirtio blk --help",
+      "See device and driver work:  jvirtio demo",
+      "With a real Linux guest:     jvirtio boot",
+      "What a command takes:        jvirtio blk --help",
     })
 public final class Main implements Runnable {
   /** What {@code --print-capabilities} answers (vhost-user, Back-end program conventions). */
@@ -100,7 +103,8 @@ public final class Main implements Runnable {
 
   @Override
   public void run() {
-    throw new ParameterException(spec.commandLine(), "a command is missing: blk or boot");
+    throw new ParameterException(
+        spec.commandLine(), "a command is missing: demo, boot, blk, probe, copy or bench");
   }
 
   /** The version of this build. */

@@ -9,8 +9,6 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -29,16 +27,11 @@ class BlkProcessTest {
     }
     Path socket = folder.resolve("s");
     Path out = folder.resolve("out");
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.add("--enable-native-access=ALL-UNNAMED");
-    command.add("-cp");
-    // What this JVM has on either path, all of it as the unnamed module.
-    command.add(
-        System.getProperty("java.class.path") + ":" + System.getProperty("jdk.module.path", ""));
-    command.add(Main.class.getName());
-    command.addAll(List.of("blk", "--socket-path=" + socket, "--blk-file=" + image));
-    Process process = new ProcessBuilder(command).redirectOutput(out.toFile()).start();
+    Process process =
+        JvirtioProcess.builder(
+                "blk", "--socket-path=" + socket, "--blk-file=" + image, "--print-stats")
+            .redirectOutput(out.toFile())
+            .start();
     try (BufferedReader err = process.errorReader()) {
       String line = err.readLine();
       while (line != null && !line.contains("serving " + image)) {
@@ -49,7 +42,11 @@ class BlkProcessTest {
       assertTrue(process.waitFor(30, TimeUnit.SECONDS), "it does not end");
       assertEquals(0, process.exitValue());
       assertTrue(Files.notExists(socket), "the socket is left");
-      assertEquals(0, Files.size(out), "something on standard output");
+      // What was asked for, and nothing else.
+      String stats = Files.readString(out);
+      assertEquals(1, stats.lines().count(), stats);
+      assertTrue(stats.startsWith("{\"requests\":{\"in\":0,"), stats);
+      assertTrue(stats.contains("\"notificationsSuppressed\":0}"), stats);
     } finally {
       process.destroyForcibly();
     }
