@@ -25,12 +25,12 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     description = "Virtio devices in Java, for virtual machines.",
     subcommands = {
-      BlkCommand.class,
+      DemoCommand.class,
       BootCommand.class,
+      BlkCommand.class,
       ProbeCommand.class,
       CopyCommand.class,
-      BenchCommand.class,
-      DemoCommand.class
+      BenchCommand.class
     },
     footer = {
       "",

@@ -47,6 +47,7 @@ class ProbeTest {
               "blk (device id 2), inferred with high confidence",
               "because: offers VIRTIO_BLK_F_SIZE_MAX",
               "queues             2\n",
+              "  30  VHOST_USER_F_PROTOCOL_FEATURES\n",
               "  32  VIRTIO_F_VERSION_1\n",
               "   9  CONFIG\n",
               "capacity                       6144 sectors (3 MiB)");

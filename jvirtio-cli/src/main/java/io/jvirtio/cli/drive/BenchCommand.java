@@ -11,7 +11,7 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "bench",
     synopsisSubcommandLabel = "TYPE",
-    description = "Measure a device of this type.",
+    description = "Measure a device: requests a second, latencies, notifications.",
     subcommands = {BenchBlkCommand.class},
     footer = {"", "See: jvirtio bench blk --help"})
 public final class BenchCommand implements Runnable {

@@ -18,7 +18,7 @@ import java.util.List;
  * @param type the type, as given or inferred; null when neither
  * @param guesses the candidates when the type was not given, the likeliest first
  * @param given whether the user named the type
- * @param features what the device offers
+ * @param features what the device offers, with the bits that vhost-user itself uses
  * @param protocolFeatures what the back-end offers beside, as a mask; 0 also where it knows none
  * @param queues how many queues it says that it has; -1 when it does not say
  * @param memorySlots how many memory regions it says that it takes; -1 when it does not say
@@ -55,7 +55,7 @@ record Probe(
    * @param given its type; null to infer it
    */
   static Probe of(VhostUserTransport transport, DeviceType given) throws IOException {
-    FeatureBits features = transport.deviceFeatures();
+    FeatureBits features = transport.offeredFeatures();
     long protocol = transport.offeredProtocolFeatures();
     int queues = transport.announcedQueues();
     boolean slots = (protocol >>> ProtocolFeatures.CONFIGURE_MEM_SLOTS & 1) != 0;

@@ -23,6 +23,7 @@ final class ProbeText {
   private static final int WIDTH = 96;
   private static final String TITLE = "%-18s %s";
   private static final int INDENT = 19;
+  private static final int LOG_ALL = 26;
   private static final int RUNNERS_UP = 3;
   private static final int ROW = 16;
 
@@ -55,7 +56,7 @@ final class ProbeText {
     }
     title("features", probe.features().toString());
     for (int bit : probe.features().bits()) {
-      item(bit, FeatureNames.of(id(), bit));
+      item(bit, featureName(bit));
     }
     if (!probe.features().has(ReservedFeatures.VIRTIO_F_VERSION_1)) {
       lines.add("      no VIRTIO_F_VERSION_1: modern drivers, those of jvirtio too, refuse it");
@@ -68,6 +69,15 @@ final class ProbeText {
       }
     }
     config();
+  }
+
+  /** Two bits are not virtio's, but the protocol's. */
+  private String featureName(int bit) {
+    return switch (bit) {
+      case LOG_ALL -> "VHOST_F_LOG_ALL";
+      case ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES -> "VHOST_USER_F_PROTOCOL_FEATURES";
+      default -> FeatureNames.of(id(), bit);
+    };
   }
 
   private int id() {
@@ -202,7 +212,7 @@ final class ProbeText {
     map.put("memorySlots", probe.memorySlots() < 0 ? null : probe.memorySlots());
     List<Object> features = new ArrayList<>();
     for (int bit : probe.features().bits()) {
-      features.add(text.jsonBit(bit, FeatureNames.of(text.id(), bit)));
+      features.add(text.jsonBit(bit, text.featureName(bit)));
     }
     map.put("features", features);
     List<Object> protocol = new ArrayList<>();
