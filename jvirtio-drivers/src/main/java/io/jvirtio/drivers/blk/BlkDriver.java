@@ -6,10 +6,8 @@ import static io.jvirtio.spec.VirtioBlk.SECTOR_SIZE;
 import io.jvirtio.driver.Driver;
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.driver.DriverTransport;
-import io.jvirtio.driver.QueueRequest;
 import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.memory.PeerFault;
-import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureNames;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.VirtioBlk;
@@ -20,7 +18,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
@@ -56,17 +53,15 @@ public final class BlkDriver implements Driver, AutoCloseable {
   private final DriverDevice device;
   private final BlkDriverOptions options;
   private final BouncePool pool;
-  private final List<BlkQueue> queues;
+  private final BlkQueues queues;
   private final BlkChecks checks;
   private final boolean canFlush;
   private final boolean believesLengths;
   private final BlkInfo info;
   private volatile LongConsumer capacityListener;
 
-  /** What the user has set the cache to; null when nothing. Control thread. */
-  private Boolean wantedWriteback;
-
-  private volatile boolean removed;
+  /** What the user has set the cache to; null when nothing. */
+  private volatile Boolean wantedWriteback;
 
   /**
    * Drives a device whose features are final. For {@link BlkDriverType}; users call {@link #open}.
@@ -81,23 +76,17 @@ public final class BlkDriver implements Driver, AutoCloseable {
     this.believesLengths = device.hasFeature(ReservedFeatures.VIRTIO_F_VERSION_1);
     this.pool = new BouncePool(device.transport().memory(), options.bounceBytes());
     this.checks = new BlkChecks(device, info.limits(), pool, BlkInfo.capacity(device));
-    List<BlkQueue> all = new ArrayList<>();
-    for (int i = 0; i < info.queues(); i++) {
-      all.add(
-          new BlkQueue(
-              this, i, options.owners().get(i % options.owners().size()), options.polled()));
-    }
-    this.queues = List.copyOf(all);
+    this.queues = new BlkQueues(this, info, pool);
     boolean started = false;
     try {
-      start();
+      queues.start(null);
       started = true;
     } finally {
       if (!started) {
         remove();
       }
     }
-    scheduleLook();
+    queues.watch();
   }
 
   /**
@@ -109,37 +98,6 @@ public final class BlkDriver implements Driver, AutoCloseable {
   public static BlkDriver open(DriverTransport transport, BlkDriverOptions options)
       throws IOException {
     return DriverDevice.open(transport, new BlkDriverType(options), BlkDriver.class);
-  }
-
-  /** Makes the virtqueues, and goes live. */
-  private void start() throws IOException {
-    BlkLimits limits = info.limits();
-    List<QueueRequest> requests = new ArrayList<>();
-    for (BlkQueue queue : queues) {
-      requests.add(
-          new QueueRequest(
-              "requestq" + (queue.index() + 1),
-              info.queueSize(),
-              limits.maxSegments() + BlkInfo.HEADER_AND_STATUS,
-              queue.handler(),
-              queue.owner()));
-    }
-    int ranges =
-        Math.max(
-            limits.maxDiscardRanges(),
-            Math.max(limits.maxWriteZeroesRanges(), limits.maxSecureEraseRanges()));
-    boolean swap = device.transport().isLegacy() && device.transport().isBigEndian();
-    List<DriverQueue> rings = device.findQueues(requests);
-    for (BlkQueue queue : queues) {
-      queue.attach(rings.get(queue.index()), ranges, swap);
-    }
-    device.ready();
-    if (wantedWriteback != null) {
-      device.config().set("writeback", wantedWriteback ? 1 : 0);
-    }
-    for (BlkQueue queue : queues) {
-      queue.run();
-    }
   }
 
   // ---- what the device is; any thread ----
@@ -209,25 +167,17 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   /** The queues in use. */
   public List<BlkQueue> queues() {
-    return queues;
+    return queues.list();
   }
 
   /** The queue with this number. */
   public BlkQueue queue(int number) {
-    return queues.get(number);
+    return queues.list().get(number);
   }
 
   /** The queue for this thread: one that it owns, or else always the same. */
   public BlkQueue queue() {
-    if (queues.size() == 1) {
-      return queues.getFirst();
-    }
-    for (int i = 0; i < queues.size(); i++) {
-      if (queues.get(i).owner().isOwner()) {
-        return queues.get(i);
-      }
-    }
-    return queues.get((int) (Thread.currentThread().threadId() % queues.size()));
+    return queues.ofThisThread();
   }
 
   // ---- memory and requests ----
@@ -248,11 +198,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
    * @param segment exactly what {@link #allocate} returned, which no request uses any more
    */
   public void release(MemorySegment segment) {
-    boolean letGo = device.state() != DriverDevice.State.LOST;
-    for (BlkQueue queue : queues) {
-      letGo &= !queue.isBroken();
-    }
-    release(segment, letGo);
+    release(segment, queues.isWhole());
   }
 
   void release(MemorySegment segment, boolean letGo) {
@@ -443,6 +389,10 @@ public final class BlkDriver implements Driver, AutoCloseable {
     return device.transport().memory();
   }
 
+  void trimMemory() {
+    pool.trim();
+  }
+
   boolean believesLengths() {
     return believesLengths;
   }
@@ -456,19 +406,6 @@ public final class BlkDriver implements Driver, AutoCloseable {
   /** How often requests are looked at that may take too long. */
   long lookEveryNanos() {
     return Math.max(LEAST_LOOK_NANOS, timeoutNanos() / 8);
-  }
-
-  private void scheduleLook() {
-    CompletableFuture.delayedExecutor(lookEveryNanos(), TimeUnit.NANOSECONDS).execute(this::look);
-  }
-
-  private void look() {
-    if (!removed) {
-      for (BlkQueue queue : queues) {
-        queue.lookForLate();
-      }
-      scheduleLook();
-    }
   }
 
   /** A queue broke: a device that fails on one is not to be trusted on the others. */
@@ -494,37 +431,28 @@ public final class BlkDriver implements Driver, AutoCloseable {
     }
     LongConsumer listener = capacityListener;
     if (listener != null) {
-      listener.accept(sectors * SECTOR_SIZE);
+      try {
+        listener.accept(sectors * SECTOR_SIZE);
+      } catch (RuntimeException bug) {
+        LOG.log(Level.ERROR, name() + ": who hears of a new capacity failed", bug);
+      }
     }
   }
 
+  /**
+   * {@inheritDoc}
+   *
+   * <p>Requests wait; but none longer than the request timeout.
+   */
   @Override
   public void freeze() {
-    boolean lost = false;
-    for (BlkQueue queue : queues) {
-      lost |= queue.isBroken();
-      queue.freeze();
-    }
-    boolean letGo = reset();
-    for (BlkQueue queue : queues) {
-      queue.keepOrFail(lost, letGo);
-    }
-  }
-
-  /** Whether the device was reset, so that it uses no memory any more; a lost one may. */
-  private boolean reset() {
-    device.resetAndDelete();
-    boolean letGo = device.state() != DriverDevice.State.LOST;
-    if (letGo) {
-      pool.deviceWasReset();
-    }
-    return letGo;
+    queues.freeze();
   }
 
   @Override
   public void restore() throws IOException {
     BlkInfo now = BlkInfo.read(device, options);
-    if (now.queues() < queues.size() || !now.limits().covers(info.limits())) {
+    if (now.queues() < info.queues() || !now.limits().covers(info.limits())) {
       throw new IOException(name() + " is not the device that it was: " + now);
     }
     // One that was lost has been found again, as after a reset.
@@ -532,25 +460,18 @@ public final class BlkDriver implements Driver, AutoCloseable {
     takeCapacity();
     boolean started = false;
     try {
-      start();
+      queues.start(wantedWriteback);
       started = true;
     } finally {
       if (!started) {
-        freeze();
+        queues.freeze();
       }
     }
   }
 
   @Override
   public void remove() {
-    removed = true;
-    for (BlkQueue queue : queues) {
-      queue.remove();
-    }
-    boolean letGo = reset();
-    for (BlkQueue queue : queues) {
-      queue.removed(letGo);
-    }
+    queues.remove();
     pool.close();
   }
 
@@ -562,6 +483,6 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   @Override
   public String toString() {
-    return name() + " (" + capacity() + " bytes, " + queues.size() + " queues)";
+    return name() + " (" + capacity() + " bytes, " + info.queues() + " queues)";
   }
 }

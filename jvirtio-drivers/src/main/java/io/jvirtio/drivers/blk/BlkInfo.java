@@ -107,8 +107,9 @@ record BlkInfo(
   }
 
   private static void giveUp(DriverDevice device, int feature, String why) {
+    // A QEMU without a limit says 0 here: nothing to warn of.
     LOG.log(
-        Level.WARNING,
+        feature == VirtioBlk.VIRTIO_BLK_F_SIZE_MAX ? Level.DEBUG : Level.WARNING,
         "{0}: {1}, so not using {2}",
         device.name(),
         why,

@@ -12,6 +12,9 @@ import java.util.List;
 /**
  * Shared memory for data whose own memory the device cannot see, and whatever else must not be
  * given back while the device may still write to it. Powers of two from 4 KiB. Thread-safe.
+ *
+ * <p>The lock of the memory may be held while a device's owner is waited for. So it is never taken
+ * within the pool's own lock, nor when memory comes back: that happens on an owner.
  */
 final class BouncePool {
   private static final int LEAST = 12;
@@ -23,6 +26,9 @@ final class BouncePool {
 
   /** What a device that broke may still write to. */
   private final List<MemorySegment> quarantine = new ArrayList<>();
+
+  /** Came back beyond the limit; given up by the next thread that can wait. */
+  private final List<MemorySegment> surplus = new ArrayList<>();
 
   private long idleBytes;
   private boolean closed;
@@ -45,27 +51,55 @@ final class BouncePool {
    *
    * @throws IOException when there is no more shared memory, or the pool is closed
    */
-  synchronized MemorySegment take(long bytes) throws IOException {
+  MemorySegment take(long bytes) throws IOException {
     int power = Math.max(LEAST, 64 - Long.numberOfLeadingZeros(bytes - 1));
-    if (power > MOST || closed) {
+    if (power > MOST) {
       throw new IOException("no " + bytes + " bytes of shared memory");
     }
-    MemorySegment found = idle.get(power - LEAST).pollLast();
-    if (found != null) {
-      idleBytes -= found.byteSize();
-      return found;
+    synchronized (this) {
+      if (closed) {
+        throw new IOException("the driver was removed");
+      }
+      MemorySegment found = idle.get(power - LEAST).pollLast();
+      if (found != null) {
+        idleBytes -= found.byteSize();
+        return found;
+      }
     }
-    return memory.allocate(1L << power, 4096);
+    trim();
+    try {
+      return memory.allocate(1L << power, 4096);
+    } catch (IllegalStateException e) {
+      // The transport was closed since we looked.
+      throw new IOException("the device is gone", e);
+    }
   }
 
-  /** Takes memory back that the device is done with. */
+  /** Takes memory back that the device is done with. Takes no lock that is held for long. */
   synchronized void give(MemorySegment segment) {
     if (closed || idleBytes + segment.byteSize() > limit) {
-      memory.release(segment);
+      surplus.add(segment);
     } else {
       idle.get(Long.numberOfTrailingZeros(segment.byteSize()) - LEAST).addLast(segment);
       idleBytes += segment.byteSize();
     }
+  }
+
+  /** Gives memory beyond the limit up. */
+  void trim() {
+    release(surplus);
+  }
+
+  private void release(List<MemorySegment> list) {
+    List<MemorySegment> all;
+    synchronized (this) {
+      if (list.isEmpty()) {
+        return;
+      }
+      all = List.copyOf(list);
+      list.clear();
+    }
+    all.forEach(memory::release);
   }
 
   /** Keeps memory that the device may still use until {@link #deviceWasReset}. */
@@ -74,19 +108,22 @@ final class BouncePool {
   }
 
   /** The device uses no memory of before any more. */
-  synchronized void deviceWasReset() {
-    quarantine.forEach(memory::release);
-    quarantine.clear();
+  void deviceWasReset() {
+    release(quarantine);
+    trim();
   }
 
-  /** Frees everything idle, and from now on whatever comes back. */
-  synchronized void close() {
-    closed = true;
-    idle.forEach(
-        list -> {
-          list.forEach(memory::release);
-          list.clear();
-        });
-    idleBytes = 0;
+  /** Frees everything idle, and hands nothing out any more. */
+  void close() {
+    synchronized (this) {
+      closed = true;
+      idle.forEach(
+          list -> {
+            surplus.addAll(list);
+            list.clear();
+          });
+      idleBytes = 0;
+    }
+    trim();
   }
 }

@@ -28,7 +28,10 @@ final class SyncTransfer implements BlkCallback {
   private final Inbox ended = new Inbox();
   private final BooleanSupplier anyEnded = () -> !ended.isEmpty();
   private int outstanding;
+
+  /** To be told the thread in the end: giving up would not take the memory from the device. */
   private boolean interrupted;
+
   private IOException failure;
 
   SyncTransfer(BlkDriver driver, BlkQueue queue, Splitter splitter) {
@@ -41,6 +44,7 @@ final class SyncTransfer implements BlkCallback {
   static void single(BlkDriver driver, BlkQueue queue, BlkIo io) throws IOException {
     SyncTransfer transfer = new SyncTransfer(driver, queue, null);
     boolean mine = queue.willRunAsOwner();
+    transfer.interrupted = Thread.interrupted();
     transfer.submit(io.onCompletion(transfer));
     transfer.runAll(mine);
   }
@@ -58,6 +62,7 @@ final class SyncTransfer implements BlkCallback {
    */
   void run() throws IOException {
     boolean mine = queue.willRunAsOwner();
+    interrupted = Thread.interrupted();
     for (int i = 0; i < CONCURRENT; i++) {
       BlkIo io = driver.newIo(false).onCompletion(this);
       if (!submitNext(io)) {
@@ -79,6 +84,7 @@ final class SyncTransfer implements BlkCallback {
         submitNext(io);
       }
     }
+    driver.trimMemory();
     if (interrupted) {
       waiter.interrupt();
     }
@@ -136,7 +142,6 @@ final class SyncTransfer implements BlkCallback {
     }
     LockSupport.parkNanos(this, mine ? Math.min(nanos, PAUSE_NANOS) : nanos);
     if (Thread.interrupted()) {
-      // Giving up would not take the memory away from the device.
       interrupted = true;
     }
   }

@@ -14,6 +14,10 @@ import io.jvirtio.device.InlineOwner;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.MemoryBackend;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.VirtioBlk;
+import io.jvirtio.testkit.ScriptedTransport;
 import io.jvirtio.testkit.ThreadOwner;
 import io.jvirtio.transport.inprocess.InProcessTransport;
 import java.io.IOException;
@@ -35,6 +39,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Driver and device on threads of their own, and users on many more. */
 @Timeout(value = 5, unit = TimeUnit.MINUTES)
@@ -287,6 +293,27 @@ class BlkThreadsTest {
       assertTrue(queue.poll());
       assertTrue(io.isDone() && !io.isOk());
     }
+  }
+
+  @ParameterizedTest
+  @EnumSource(OnLoss.class)
+  void aSilentDeviceIsNoticedThoughNobodyWaits(OnLoss what) throws Exception {
+    ScriptedTransport silent = new ScriptedTransport(DeviceType.BLOCK.id());
+    byte[] config = new byte[VirtioBlk.CONFIG.size()];
+    config[0] = 8;
+    driver =
+        BlkDriver.open(
+            silent.config(config),
+            BlkDriverOptions.builder(owner("a"))
+                .requestTimeout(Duration.ofMillis(20))
+                .onLoss(what)
+                .build());
+    CompletableFuture<BlkIo> ended = new CompletableFuture<>();
+    BlkIo io = driver.newIo().read(0).add(heap(new byte[512])).onCompletion(ended::complete);
+    driver.submit(io);
+    // With RETRY it is kept first, and fails when the device does not come back.
+    ended.get(4, TimeUnit.MINUTES);
+    assertTrue(io.failure().getMessage().contains(FaultReason.DEVICE_SILENT.text()));
   }
 
   @Test
