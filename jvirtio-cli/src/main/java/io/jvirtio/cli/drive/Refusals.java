@@ -4,6 +4,8 @@ package io.jvirtio.cli.drive;
 import io.jvirtio.cli.CliException;
 import io.jvirtio.linux.Errno;
 import io.jvirtio.linux.LinuxException;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
 import java.io.IOException;
 import java.net.SocketTimeoutException;
 import java.nio.file.Files;
@@ -66,7 +68,27 @@ final class Refusals {
 
   /** Explains a failure of a connection that worked. */
   static CliException talking(Exception e, Path socket) {
+    FaultReason reason = reason(e);
+    if (reason == FaultReason.DEVICE_GONE) {
+      return new CliException(
+          "lost the device at " + socket + ": its server has ended or closed the connection", e);
+    }
+    if (reason == FaultReason.DEVICE_SILENT) {
+      return new CliException(
+          "the device at " + socket + " takes too long for a request: it, or its storage, hangs",
+          e);
+    }
     String text = e.getMessage() == null ? e.toString() : e.getMessage();
     return new CliException(text.contains(socket.toString()) ? text : socket + ": " + text, e);
+  }
+
+  /** What broke the queue, if that is what happened. */
+  private static FaultReason reason(Throwable failure) {
+    for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+      if (cause instanceof PeerFault fault) {
+        return fault.reason();
+      }
+    }
+    return null;
   }
 }
