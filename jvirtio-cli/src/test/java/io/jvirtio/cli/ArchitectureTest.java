@@ -34,6 +34,7 @@ class ArchitectureTest {
     "transport, core",
     "vhost, core linux",
     "devices, core",
+    "drivers, core",
     "backends, devices linux",
   })
   void aModuleUsesOnlyWhatStandsBelowIt(String module, String below) {
@@ -63,7 +64,8 @@ class ArchitectureTest {
 
   @Test
   void librariesDependOnTheJdkAlone() {
-    for (String module : List.of("core", "linux", "transport", "vhost", "devices", "backends")) {
+    for (String module :
+        List.of("core", "linux", "transport", "vhost", "devices", "drivers", "backends")) {
       for (Requires requires : descriptor(module).requires()) {
         String name = requires.name();
         assertTrue(
