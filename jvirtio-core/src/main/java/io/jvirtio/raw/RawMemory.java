@@ -37,10 +37,11 @@ public final class RawMemory {
   private static final VarHandle LONG_UNALIGNED = handle(ValueLayout.JAVA_LONG_UNALIGNED);
   private static final VarHandle BYTE = ValueLayout.JAVA_BYTE.varHandle().withInvokeExactBehavior();
 
-  private static final long ANY = Long.MAX_VALUE;
-  private static final long ALIGNED_2 = Long.MAX_VALUE & ~1L;
-  private static final long ALIGNED_4 = Long.MAX_VALUE & ~3L;
-  private static final long ALIGNED_8 = Long.MAX_VALUE & ~7L;
+  // No address has bit 62. A mask up to the segment's very end would leave the JIT a bound to check.
+  private static final long ANY = Long.MAX_VALUE >> 1;
+  private static final long ALIGNED_2 = ANY & ~1L;
+  private static final long ALIGNED_4 = ANY & ~3L;
+  private static final long ALIGNED_8 = ANY & ~7L;
 
   private RawMemory() {}
 
