@@ -151,6 +151,9 @@ public final class BlkQueue {
    * For a driver with {@link BlkDriverOptions#polled}: gives what was submitted to the device, and
    * ends what has come back. Never waits. Owner thread only, and not from a callback.
    *
+   * <p>When the device breaks, the failures of requests tell; {@code DriverDevice.freeze} and
+   * {@code restore} then set it up again.
+   *
    * @return whether there was anything to do
    * @throws IllegalStateException when the queue has a callback of its own, or within itself
    */
@@ -303,17 +306,19 @@ public final class BlkQueue {
 
   /** Does the owner's work on this thread until a condition holds; false after a while. */
   boolean runAsOwner(BooleanSupplier done, Duration most) {
+    Duration slice = most.compareTo(SLICE) < 0 ? most : SLICE;
     if (!polled) {
-      Duration slice = most.compareTo(SLICE) < 0 ? most : SLICE;
       return owner.runUntil(done, slice);
     }
-    while (!done.getAsBoolean()) {
+    long start = System.nanoTime();
+    boolean holds = done.getAsBoolean();
+    while (!holds && System.nanoTime() - start < slice.toNanos()) {
       if (!poll()) {
         Thread.onSpinWait();
-        return done.getAsBoolean();
       }
+      holds = done.getAsBoolean();
     }
-    return true;
+    return holds;
   }
 
   // ---- control plane ----
