@@ -2,6 +2,7 @@
 package io.jvirtio.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -103,6 +104,17 @@ class BenchTest {
       assertTrue(System.nanoTime() - started >= 700_000_000L, "both take their time");
       assertTrue(number(run, "kiops") > 0, run.out());
       bench(disk.path, "--warmup=-1").assertFails(2, "--warmup is -1");
+    }
+  }
+
+  @Test
+  void descriptorsAreDirectOnDemand() throws IOException {
+    try (ServedDisk disk = disk()) {
+      String name = "VIRTIO_F_INDIRECT_DESC";
+      bench(disk.path, "--runtime=0.2", "--iodepth=32").assertOk().assertPrints(name);
+      CommandRun run =
+          bench(disk.path, "--runtime=0.2", "--iodepth=32", "--queue-size=16", "--no-indirect");
+      assertFalse(run.assertOk().out().contains(name), run.out());
     }
   }
 

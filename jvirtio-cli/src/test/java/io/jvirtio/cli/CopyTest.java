@@ -169,6 +169,18 @@ class CopyTest {
   }
 
   @Test
+  void symbolicLinksAreFollowed() throws IOException {
+    Path old = Files.writeString(folder.resolve("old"), "old");
+    Path link = Files.createSymbolicLink(folder.resolve("link"), old);
+    try (ServedDisk disk = disk()) {
+      copy(disk.path, link, "--force").assertOk();
+      assertTrue(Files.isSymbolicLink(link));
+      assertEquals(-1, Files.mismatch(image, old));
+      copy(disk.path, link, "--to-device", "--verify").assertOk();
+    }
+  }
+
+  @Test
   void sizesAreCheckedBeforeAnythingIsWritten() throws IOException {
     put(image, 0, SIZE);
     Path before = Files.copy(image, folder.resolve("before"));
@@ -194,9 +206,14 @@ class CopyTest {
   }
 
   @Test
-  void badFiles() throws IOException {
+  void badFiles() throws IOException, InterruptedException {
+    Path pipe = folder.resolve("pipe");
+    assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
     try (ServedDisk disk = disk()) {
       copy(disk.path, folder).assertFails(1, "is a directory");
+      copy(disk.path, folder, "--to-device").assertFails(1, "is a directory");
+      copy(disk.path, pipe, "--to-device").assertFails(1, "neither a regular file nor");
+      copy(disk.path, pipe, "--force").assertFails(1, "neither a regular file nor");
       copy(disk.path, folder.resolve("no/file")).assertFails(1, "there is no directory");
       copy(disk.path, folder.resolve("none"), "--to-device").assertFails(1, "there is no file");
       copy(disk.path, Path.of("/dev/null"), "--force").assertFails(1, "neither a regular file nor");

@@ -3,9 +3,12 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.device.QueueOwner;
+import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.drivers.blk.BlkQueue;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.vhost.VhostUserFrontEndOptions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -59,7 +62,7 @@ final class Bench {
       VhostUserFrontEndOptions fitting =
           how.withMemory(memory + owners.length * MEMORY_FOR_QUEUES, MEMORY_FOR_QUEUES)
               .withMaxQueueSize(workload.queueSize());
-      try (BlkDriver driver = Disks.open(socket, fitting, options(owners))) {
+      try (BlkDriver driver = Disks.open(socket, fitting, options(owners), ringFeatures())) {
         check(driver);
         return measure(driver);
       } catch (IOException e) {
@@ -74,6 +77,11 @@ final class Bench {
     // No more than can be needed: the descriptors of a request lie close together then.
     int segments = Math.clamp(workload.blockSize() / LEAST_SEGMENT, 1, MOST_SEGMENTS);
     return BlkDriverOptions.builder(owners).polled(workload.poll()).maxSegments(segments).build();
+  }
+
+  private FeatureBits ringFeatures() {
+    FeatureBits all = DriverDevice.ringFeatures();
+    return workload.indirect() ? all : all.without(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
   }
 
   private void check(BlkDriver driver) throws CliException {

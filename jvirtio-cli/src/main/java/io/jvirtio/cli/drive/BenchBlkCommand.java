@@ -81,6 +81,13 @@ public final class BenchBlkCommand implements Callable<Integer> {
   private int queueSize;
 
   @Option(
+      names = "--no-indirect",
+      description =
+          "Use no indirect descriptors, as blkio-bench: of the requests those are in flight whose"
+              + " three descriptors each fit in the queue.")
+  private boolean direct;
+
+  @Option(
       names = "--blocksize",
       defaultValue = "4096",
       paramLabel = "BYTES",
@@ -147,6 +154,7 @@ public final class BenchBlkCommand implements Callable<Integer> {
             pattern,
             depth,
             queueSize,
+            !direct,
             (int) blockSize,
             (long) (warmup * TimeUnit.SECONDS.toNanos(1)),
             (long) (runtime * TimeUnit.SECONDS.toNanos(1)),

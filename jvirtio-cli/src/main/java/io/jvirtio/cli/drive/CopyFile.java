@@ -3,6 +3,7 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.linux.Errno;
+import io.jvirtio.linux.FileStatus;
 import io.jvirtio.linux.FileType;
 import io.jvirtio.linux.LinuxException;
 import io.jvirtio.linux.OpenFlag;
@@ -57,26 +58,34 @@ final class CopyFile implements AutoCloseable {
       // A block device, or something that is refused.
       return open(path, null, OpenFlag.READ_WRITE);
     }
-    Path real = path;
-    try {
-      real = exists ? path.toRealPath() : path;
-    } catch (IOException e) {
-      throw new CliException(path + ": " + e.getMessage(), e);
-    }
+    Path real = real(path);
     Path partial =
         real.resolveSibling(real.getFileName() + ".partial-" + ProcessHandle.current().pid());
     return open(real, partial, OpenFlag.READ_WRITE, OpenFlag.CREATE, OpenFlag.EXCLUSIVE);
   }
 
-  private static CopyFile open(Path path, Path partial, OpenFlag... flags) throws CliException {
-    Path opened = partial == null ? path : partial;
+  /** Where symbolic links lead. */
+  private static Path real(Path path) throws CliException {
     try {
-      RawFile file = RawFile.open(opened, flags);
-      FileType type = file.status().type();
-      if (type != FileType.REGULAR && type != FileType.BLOCK_DEVICE) {
-        file.close();
-        throw new CliException(path + " is neither a regular file nor a block device");
+      return Files.exists(path) ? path.toRealPath() : path;
+    } catch (IOException e) {
+      throw new CliException(path + ": " + e.getMessage(), e);
+    }
+  }
+
+  private static CopyFile open(Path path, Path partial, OpenFlag... flags) throws CliException {
+    try {
+      if (partial == null) {
+        // Before it is opened: a pipe would wait for somebody at its other end.
+        FileType type = FileStatus.of(real(path)).type();
+        if (type == FileType.DIRECTORY) {
+          throw new CliException(path + " is a directory: name a file");
+        }
+        if (type != FileType.REGULAR && type != FileType.BLOCK_DEVICE) {
+          throw new CliException(path + " is neither a regular file nor a block device");
+        }
       }
+      RawFile file = RawFile.open(partial == null ? path : partial, flags);
       return new CopyFile(file, path, partial);
     } catch (LinuxException e) {
       throw new CliException(explained(e, path, partial != null), e);
@@ -90,7 +99,6 @@ final class CopyFile implements AutoCloseable {
               ? "there is no directory " + path.toAbsolutePath().getParent() + ": create it first"
               : "there is no file " + path;
       case Errno.EACCES, Errno.EPERM -> "not allowed to open " + path + ": check its permissions";
-      case Errno.EISDIR -> path + " is a directory: name a file";
       default -> path + ": " + e.getMessage();
     };
   }

@@ -2,12 +2,15 @@
 package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
+import io.jvirtio.drivers.blk.BlkDriverType;
 import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.LinuxException;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.vhost.VhostUserFrontEndOptions;
 import io.jvirtio.vhost.VhostUserTransport;
 import java.io.IOException;
@@ -29,6 +32,13 @@ final class Disks {
    */
   static BlkDriver open(Path socket, VhostUserFrontEndOptions how, BlkDriverOptions options)
       throws CliException {
+    return open(socket, how, options, DriverDevice.ringFeatures());
+  }
+
+  /** As above, with some of the features of the ring only. */
+  static BlkDriver open(
+      Path socket, VhostUserFrontEndOptions how, BlkDriverOptions options, FeatureBits ringFeatures)
+      throws CliException {
     try {
       VhostUserTransport transport = VhostUserTransport.connect(socket, DeviceType.BLOCK.id(), how);
       boolean done = false;
@@ -40,9 +50,18 @@ final class Disks {
           transport.close();
         }
       }
-      return BlkDriver.open(transport, options);
+      return start(new DriverDevice(transport, ringFeatures), options);
     } catch (IOException e) {
       throw Refusals.connecting(e, socket);
+    }
+  }
+
+  private static BlkDriver start(DriverDevice device, BlkDriverOptions options) throws IOException {
+    try {
+      return (BlkDriver) device.start(new BlkDriverType(options));
+    } catch (IOException | RuntimeException | Error e) {
+      device.close();
+      throw e;
     }
   }
 
