@@ -367,6 +367,14 @@ final class DeviceLife implements TransportListener {
     }
   }
 
+  /** The driver found out by itself. */
+  void declareBroken(PeerFault fault) {
+    if (states.state() == State.LIVE) {
+      states.move(State.BROKEN, new IOException(name() + " is broken", fault));
+    }
+    transport.breakQueues(fault);
+  }
+
   @Override
   public void lost(IOException reason) {
     states.move(State.LOST, reason);

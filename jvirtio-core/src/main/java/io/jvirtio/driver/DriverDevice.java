@@ -329,6 +329,15 @@ public final class DriverDevice implements AutoCloseable {
     }
   }
 
+  /**
+   * The driver declares its device broken: one that gave an answer which makes no sense, or none,
+   * or whose queue broke while the driver polled it. All queues break, and {@link #recover} helps
+   * from here. Any thread; never blocks.
+   */
+  public void declareBroken(PeerFault fault) {
+    life.declareBroken(fault);
+  }
+
   /** For the bus. */
   void freezeIfLive() throws IOException {
     try (ControlTurn _ = turn.take()) {

@@ -410,7 +410,7 @@ public final class BlkDriver implements Driver, AutoCloseable {
 
   /** A queue broke: a device that fails on one is not to be trusted on the others. */
   void broken(PeerFault fault) {
-    device.transport().breakQueues(fault);
+    device.declareBroken(fault);
   }
 
   // ---- the bus ----

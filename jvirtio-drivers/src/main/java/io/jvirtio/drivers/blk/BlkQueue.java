@@ -151,8 +151,8 @@ public final class BlkQueue {
    * For a driver with {@link BlkDriverOptions#polled}: gives what was submitted to the device, and
    * ends what has come back. Never waits. Owner thread only, and not from a callback.
    *
-   * <p>When the device breaks, the failures of requests tell; {@code DriverDevice.freeze} and
-   * {@code restore} then set it up again.
+   * <p>When the device breaks, the failures of requests tell; {@code DriverDevice.recover} then
+   * sets it up again.
    *
    * @return whether there was anything to do
    * @throws IllegalStateException when the queue has a callback of its own, or within itself

@@ -88,7 +88,7 @@ public final class RngDriver implements Driver, UsedBufferHandler, AutoCloseable
     } catch (CompletionException e) {
       if (e.getCause() instanceof TimeoutException) {
         // It has the buffer still, so it must be reset before anything else is asked of it.
-        device.transport().breakQueues(new PeerFault(FaultReason.DEVICE_SILENT, 0));
+        device.declareBroken(new PeerFault(FaultReason.DEVICE_SILENT, 0));
       }
       throw new IOException(device.name() + " gives no random bytes", e.getCause());
     }

@@ -14,6 +14,7 @@ import io.jvirtio.device.InlineOwner;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.MemoryBackend;
+import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.VirtioBlk;
@@ -283,8 +284,9 @@ class BlkThreadsTest {
       BlkQueue queue = disk.driver.queue(0);
       assertThrows(IOException.class, () -> disk.driver.read(0, heap(new byte[512])));
       assertThrows(IOException.class, () -> queue.submit(disk.driver.newIo().flush()));
-      disk.driver.device().freeze();
-      disk.driver.device().restore();
+      assertEquals(DriverDevice.State.BROKEN, disk.driver.device().state());
+      disk.driver.device().recover(Duration.ofSeconds(10));
+      assertEquals(DriverDevice.State.LIVE, disk.driver.device().state());
       BlkIo io = disk.driver.newIo().read(0).add(disk.driver.allocate(512));
       queue.submit(io);
       queue.poll();
@@ -292,6 +294,7 @@ class BlkThreadsTest {
       disk.transport.device(0).publish();
       assertTrue(queue.poll());
       assertTrue(io.isDone() && !io.isOk());
+      assertEquals(DriverDevice.State.BROKEN, disk.driver.device().state());
     }
   }
 
