@@ -168,6 +168,7 @@ final class Demo implements AutoCloseable {
             Workload.Pattern.RANDREAD,
             depth,
             QUEUE_SIZE,
+            true,
             BLOCK,
             WARM_UP_NANOS,
             LATENCY_NANOS,
