@@ -3,10 +3,7 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.Json;
-import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.linux.LoopMode;
-import io.jvirtio.spec.FeatureBits;
-import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.SplitRing;
 import java.io.PrintWriter;
 import java.util.ArrayList;
@@ -157,13 +154,14 @@ public final class BenchBlkCommand implements Callable<Integer> {
             pattern,
             depth,
             queueSize,
+            !direct,
             (int) blockSize,
             (long) (warmup * TimeUnit.SECONDS.toNanos(1)),
             (long) (runtime * TimeUnit.SECONDS.toNanos(1)),
             threads,
             poll,
             mode);
-    Bench bench = new Bench(socket.socketPath, workload, ringFeatures(), new Cancel());
+    Bench bench = new Bench(socket.socketPath, workload, new Cancel());
     Bench.Result result = bench.run(socket.frontEnd());
     PrintWriter out = spec.commandLine().getOut();
     if (json) {
@@ -172,11 +170,6 @@ public final class BenchBlkCommand implements Callable<Integer> {
       lines(result).forEach(out::println);
     }
     return 0;
-  }
-
-  private FeatureBits ringFeatures() {
-    FeatureBits all = DriverDevice.ringFeatures();
-    return direct ? all.without(ReservedFeatures.VIRTIO_F_INDIRECT_DESC) : all;
   }
 
   private void check() throws CliException {
