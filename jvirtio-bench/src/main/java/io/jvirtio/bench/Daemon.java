@@ -119,10 +119,15 @@ final class Daemon implements AutoCloseable {
 
   /** Ends it, by SIGTERM, or by SIGKILL when that takes longer than ten seconds. */
   @Override
-  public void close() throws IOException {
+  public void close() {
     try {
       if (process.isAlive()) {
-        resume();
+        try {
+          resume();
+        } catch (IOException e) {
+          // It has ended meanwhile; should it not, what follows ends it.
+          System.err.println("bench: " + e.getMessage());
+        }
       }
       process.destroy();
       if (!process.waitFor(10, TimeUnit.SECONDS)) {

@@ -51,13 +51,10 @@ public final class DriverBench {
   private void run() throws IOException, InterruptedException {
     Path folder = Files.createTempDirectory("jvirtio-bench");
     try {
-      Path image = folder.resolve("disk.img");
-      Images.fill(image);
-      try (Daemon daemon = start(folder, image)) {
-        for (int round = 0; round < options.rounds(); round++) {
-          System.err.printf("bench: round %d of %d%n", round + 1, options.rounds());
-          round(daemon, round);
-        }
+      Images.fill(image(folder));
+      for (int round = 0; round < options.rounds(); round++) {
+        System.err.printf("bench: round %d of %d%n", round + 1, options.rounds());
+        round(folder, round);
       }
     } finally {
       Images.delete(folder);
@@ -69,21 +66,28 @@ public final class DriverBench {
     }
   }
 
-  private Daemon start(Path folder, Path image) throws IOException, InterruptedException {
+  private static Path image(Path folder) {
+    return folder.resolve("disk.img");
+  }
+
+  private Daemon start(Path folder) throws IOException, InterruptedException {
     Path socket = folder.resolve("disk.sock");
-    List<String> command =
+    // What an earlier one has left is no sign that this one listens.
+    Files.deleteIfExists(socket);
+    List<String> command = pinned(options.serverCpu());
+    command.addAll(
         List.of(
             options.bin().resolve("qemu-storage-daemon").toString(),
             "--blockdev",
-            "driver=file,node-name=d,aio=io_uring,cache.direct=off,filename=" + image,
+            "driver=file,node-name=d,aio=io_uring,cache.direct=off,filename=" + image(folder),
             "--export",
             "type=vhost-user-blk,id=e,node-name=d,writable=on,num-queues=1,addr.type=unix"
                 + ",addr.path="
-                + socket);
+                + socket));
     return Daemon.start("qsd", command, socket, folder.resolve("qsd.log"), false);
   }
 
-  private void round(Daemon daemon, int round) throws IOException, InterruptedException {
+  private void round(Path folder, int round) throws IOException, InterruptedException {
     List<Client> order = new ArrayList<>(options.clients());
     // Nobody is always the first, nor always behind the same.
     Collections.rotate(order, round);
@@ -95,35 +99,52 @@ public final class DriverBench {
         for (Client client : order) {
           results
               .computeIfAbsent(DriverReport.key(load, depth, client), k -> new ArrayList<>())
-              .add(measure(daemon, client, load, depth));
+              .add(measure(folder, client, load, depth));
         }
       }
     }
   }
 
-  private double measure(Daemon daemon, Client client, String load, String depth)
+  /** With a server of its own: one that blkio-bench leaves with requests in flight may abort. */
+  private double measure(Path folder, Client client, String load, String depth)
       throws IOException, InterruptedException {
     if (!client.isPeer()) {
-      // Its warm-up is a part of the same process, before what it counts.
-      return kiops(jvirtio(daemon, client, load, depth));
+      try (Daemon daemon = start(folder)) {
+        // Its warm-up is a part of the same process, before what it counts.
+        return kiops(jvirtio(daemon, client, load, depth));
+      }
     }
-    kiops(blkio(daemon, client, load, depth, options.warmup()));
-    return kiops(blkio(daemon, client, load, depth, options.seconds()));
+    try (Daemon daemon = start(folder)) {
+      kiops(blkio(daemon, client, load, depth, options.warmup()));
+    }
+    try (Daemon daemon = start(folder)) {
+      return kiops(blkio(daemon, client, load, depth, options.seconds()));
+    }
+  }
+
+  /** The beginning of a command on one processor, unless the scheduler is to choose. */
+  private static List<String> pinned(int cpu) {
+    return cpu < 0
+        ? new ArrayList<>()
+        : new ArrayList<>(List.of("taskset", "-c", String.valueOf(cpu)));
   }
 
   private List<String> jvirtio(Daemon daemon, Client client, String load, String depth) {
-    List<String> command = new ArrayList<>();
+    List<String> command = pinned(options.clientCpu());
     command.add(options.jvirtio().toString());
     command.addAll(List.of("bench", "blk", "--json", "--log-level=error", "--destroy-data"));
     command.add("--socket-path=" + daemon.socket());
     command.add("--warmup=" + options.warmup());
     command.addAll(load(load, depth, options.seconds()));
+    if (!options.indirect()) {
+      command.add("--no-indirect");
+    }
     command.add(client.polls() ? "--poll" : "--mode=" + client.title());
     return command;
   }
 
   private List<String> blkio(Daemon daemon, Client client, String load, String depth, int seconds) {
-    List<String> command = new ArrayList<>();
+    List<String> command = pinned(options.clientCpu());
     command.add(options.bin().resolve("blkio-bench").toString());
     command.addAll(load(load, depth, seconds));
     if (client.polls()) {

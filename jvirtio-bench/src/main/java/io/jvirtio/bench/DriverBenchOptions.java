@@ -15,6 +15,9 @@ import java.util.List;
  * @param warmup how long each client runs before each of its measurements
  * @param depths requests in flight
  * @param loads what blkio-bench calls --readwrite
+ * @param indirect whether our driver may use indirect descriptors, which libblkio does not
+ * @param serverCpu the processor of the server, or -1 for any
+ * @param clientCpu the processor of whoever is measured, or -1 for any
  * @param json where to write the figures, or null
  */
 record DriverBenchOptions(
@@ -26,12 +29,16 @@ record DriverBenchOptions(
     int warmup,
     List<String> depths,
     List<String> loads,
+    boolean indirect,
+    int serverCpu,
+    int clientCpu,
     Path json) {
 
   static final String USAGE =
       """
       usage: scripts/bench driver [--rounds=5] [--seconds=2] [--warmup=1] [--depths=1,32,128]
-               [--loads=randread,randwrite] [--modes=event,adaptive,poll] [--json=FILE]
+               [--loads=randread,randwrite] [--modes=event,adaptive,poll]
+               [--cpus=SERVER,CLIENT] [--no-indirect] [--json=FILE]
       """;
 
   /** Who keeps requests in flight, and how it waits for them. */
@@ -85,6 +92,8 @@ record DriverBenchOptions(
     int rounds = 5;
     int seconds = 2;
     int warmup = 1;
+    int[] cpus = {-1, -1};
+    boolean indirect = true;
     List<String> modes = List.of("event", "adaptive", "poll");
     List<String> depths = List.of("1", "32", "128");
     List<String> loads = List.of("randread", "randwrite");
@@ -98,6 +107,8 @@ record DriverBenchOptions(
         case "--rounds" -> rounds = positive(arg, value);
         case "--seconds" -> seconds = positive(arg, value);
         case "--warmup" -> warmup = positive(arg, value);
+        case "--no-indirect" -> indirect = false;
+        case "--cpus" -> cpus = cpus(value);
         case "--modes" -> modes = List.of(value.split(","));
         case "--depths" -> depths = List.of(value.split(","));
         case "--loads" -> loads = List.of(value.split(","));
@@ -109,7 +120,18 @@ record DriverBenchOptions(
           "--jvirtio and --bin are needed; scripts/bench gives them");
     }
     return new DriverBenchOptions(
-        jvirtio, bin, clients(modes), rounds, seconds, warmup, depths, loads, json);
+        jvirtio,
+        bin,
+        clients(modes),
+        rounds,
+        seconds,
+        warmup,
+        depths,
+        loads,
+        indirect,
+        cpus[0],
+        cpus[1],
+        json);
   }
 
   /** Whoever is compared with one of ours is measured too. */
@@ -129,6 +151,14 @@ record DriverBenchOptions(
 
   private static boolean isPeerOf(Client peer, String mode) {
     return peer.polls == mode.equals(Client.POLL.title);
+  }
+
+  private static int[] cpus(String value) {
+    String[] numbers = value.split(",");
+    if (numbers.length != 2) {
+      throw new IllegalArgumentException("--cpus are two numbers, of the server and of the client");
+    }
+    return new int[] {Integer.parseInt(numbers[0]), Integer.parseInt(numbers[1])};
   }
 
   private static int positive(String arg, String value) {
