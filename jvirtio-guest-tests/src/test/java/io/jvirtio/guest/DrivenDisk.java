@@ -26,7 +26,7 @@ import java.util.function.UnaryOperator;
 /** Our block driver behind a socket of somebody else's device, on loops of its own. */
 final class DrivenDisk implements AutoCloseable {
   /** So that a test of a silent peer need not wait long. */
-  static final Duration REPLY_DEADLINE = Duration.ofSeconds(2);
+  static final Duration REPLY_DEADLINE = Duration.ofSeconds(6);
 
   private static final int QUEUE_SIZE = 128;
   private static final int DEADLINE_SECONDS = 30;
