@@ -119,7 +119,8 @@ final class FrontEndStatus {
       long start = System.nanoTime();
       while (channel.getStatus() != 0) {
         if (System.nanoTime() - start > deadline.toNanos()) {
-          channel.fail("back-end does not reset its device for " + FrontEndConnection.text(deadline));
+          channel.fail(
+              "back-end does not reset its device for " + FrontEndConnection.text(deadline));
           throw channel.failure();
         }
         pause(1);

@@ -341,8 +341,7 @@ class HostileBackEndTest {
             })
         .start();
     IOException failure =
-        assertThrows(
-            IOException.class, () -> live(options().withReplyDeadline(SHORT)));
+        assertThrows(IOException.class, () -> live(options().withReplyDeadline(SHORT)));
     assertEquals("back-end does not reset its device for 2 s", failure.getMessage());
   }
 
