@@ -140,9 +140,12 @@ final class LoadLoop implements BooleanSupplier {
       now = System.nanoTime();
       lookAtTime(now - started);
     }
-    if (!stopping) {
+    // What comes back in the turn in which the time is over still counts, so that something does.
+    if (stopped == 0) {
       completions++;
       measurements.request(now - slot.start);
+    }
+    if (!stopping) {
       submit(slot);
     }
   }
