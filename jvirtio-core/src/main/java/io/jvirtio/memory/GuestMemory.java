@@ -65,6 +65,15 @@ public final class GuestMemory {
    * @throws PeerFault when no region holds it
    */
   public int regionOf(long address, int hint) throws PeerFault {
+    int region = find(address, hint);
+    if (region < 0) {
+      throw new PeerFault(FaultReason.ADDRESS_OUTSIDE_MEMORY, address);
+    }
+    return region;
+  }
+
+  /** As {@link #regionOf}, but -1 when no region holds it. */
+  public int find(long address, int hint) {
     if (hint >= 0 && hint < guest.length && holds(hint, address)) {
       return hint;
     }
@@ -73,11 +82,16 @@ public final class GuestMemory {
         return i;
       }
     }
-    throw new PeerFault(FaultReason.ADDRESS_OUTSIDE_MEMORY, address);
+    return -1;
   }
 
   private boolean holds(int region, long address) {
     return Long.compareUnsigned(address - guest[region], size[region]) < 0;
+  }
+
+  /** The guest-physical address of a region's first byte. */
+  public long start(int region) {
+    return guest[region];
   }
 
   /** Bytes from an address, which the region must hold, to the region's end. */
@@ -118,14 +132,12 @@ public final class GuestMemory {
     }
   }
 
-  private boolean coversRange(long address, long length) throws PeerFault {
+  private boolean coversRange(long address, long length) {
     long at = address;
     long left = length;
+    int region = 0;
     while (left > 0) {
-      int region = -1;
-      for (int i = 0; i < guest.length && region < 0; i++) {
-        region = holds(i, at) ? i : -1;
-      }
+      region = find(at, region);
       if (region < 0) {
         return false;
       }

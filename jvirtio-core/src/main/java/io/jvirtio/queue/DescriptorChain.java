@@ -20,11 +20,16 @@ public final class DescriptorChain {
   private static final int INITIAL_SEGMENTS = 8;
   private static final int KEPT_SEGMENTS = 256;
 
+  /** A chain must not be longer (The Virtqueue Descriptor Table). */
+  static final long MAX_BYTES = 1L << 32;
+
   private final ChainReader reader = new ChainReader(this);
   private final ChainWriter writer = new ChainWriter(this);
   private final boolean bigEndian;
-  private long[] address = new long[INITIAL_SEGMENTS];
-  private int[] length = new int[INITIAL_SEGMENTS];
+
+  /** The address and the length of each segment in turn. */
+  private long[] segments = new long[2 * INITIAL_SEGMENTS];
+
   private int head;
   private int count;
   private int readableCount;
@@ -79,12 +84,12 @@ public final class DescriptorChain {
    * @param segment 0 to {@link #segmentCount} - 1
    */
   public long segmentAddress(int segment) {
-    return address[check(segment)];
+    return addressUnchecked(check(segment));
   }
 
   /** Bytes of a segment, 1 to 2^31 - 1. */
   public int segmentLength(int segment) {
-    return length[check(segment)];
+    return lengthUnchecked(check(segment));
   }
 
   /** A segment as memory. Allocates; valid until the chain is pushed. */
@@ -139,7 +144,7 @@ public final class DescriptorChain {
       return;
     }
     GuestMemory.checkRange(guestAddress, bytes);
-    if (readableLength + writableLength + bytes > 1L << 32) {
+    if (readableLength + writableLength + bytes > MAX_BYTES) {
       throw new PeerFault(FaultReason.CHAIN_LENGTH_OVERFLOW, bytes);
     }
     long at = guestAddress;
@@ -162,12 +167,11 @@ public final class DescriptorChain {
   }
 
   private void append(long hostAddress, int bytes) {
-    if (count == address.length) {
-      address = Arrays.copyOf(address, count * 2);
-      length = Arrays.copyOf(length, count * 2);
+    if (2 * count == segments.length) {
+      segments = Arrays.copyOf(segments, 4 * count);
     }
-    address[count] = hostAddress;
-    length[count] = bytes;
+    segments[2 * count] = hostAddress;
+    segments[2 * count + 1] = bytes;
     count++;
   }
 
@@ -180,6 +184,20 @@ public final class DescriptorChain {
     writableSeen = true;
   }
 
+  /** Room for the address and the length of each segment in turn, for {@link #set}. */
+  long[] room() {
+    return segments;
+  }
+
+  /** Makes it, in place of what it was, the chain whose segments were written to the room. */
+  void set(int newHead, int segmentCount, int readableSegments, long readable, long writable) {
+    head = newHead;
+    count = segmentCount;
+    readableCount = readableSegments;
+    readableLength = readable;
+    writableLength = writable;
+  }
+
   void end() {
     reader.rewind();
     writer.rewind();
@@ -187,17 +205,16 @@ public final class DescriptorChain {
 
   /** Lets go of arrays that a single huge chain has grown. */
   void release() {
-    if (address.length > KEPT_SEGMENTS) {
-      address = new long[INITIAL_SEGMENTS];
-      length = new int[INITIAL_SEGMENTS];
+    if (segments.length > 2 * KEPT_SEGMENTS) {
+      segments = new long[2 * INITIAL_SEGMENTS];
     }
   }
 
   long addressUnchecked(int segment) {
-    return address[segment];
+    return segments[2 * segment];
   }
 
   int lengthUnchecked(int segment) {
-    return length[segment];
+    return (int) segments[2 * segment + 1];
   }
 }

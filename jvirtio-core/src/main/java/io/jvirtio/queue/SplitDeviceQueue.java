@@ -69,6 +69,12 @@ public final class SplitDeviceQueue extends DeviceQueue {
 
   private int regionHint;
 
+  /** Where buffers lie. */
+  private final NearRegion near;
+
+  /** Where indirect tables lie, which may well be in another region. */
+  private final NearRegion nearTable;
+
   SplitDeviceQueue(
       int index,
       QueueLayout layout,
@@ -80,6 +86,8 @@ public final class SplitDeviceQueue extends DeviceQueue {
       QueueCounters counters) {
     super(index, layout.size(), bigEndian, counters);
     this.guest = memory;
+    this.near = new NearRegion(memory);
+    this.nearTable = new NearRegion(memory);
     this.desc = addresses.desc();
     this.avail = addresses.avail();
     this.used = addresses.used();
@@ -99,6 +107,8 @@ public final class SplitDeviceQueue extends DeviceQueue {
   @Override
   public void growMemory(GuestMemory larger) {
     guest = larger;
+    near.growMemory(larger);
+    nearTable.growMemory(larger);
   }
 
   @Override
@@ -126,14 +136,105 @@ public final class SplitDeviceQueue extends DeviceQueue {
     if (outstanding[head]) {
       throw new PeerFault(FaultReason.HEAD_IN_FLIGHT, head);
     }
-    chain.begin(head);
-    walk(chain, head);
+    if (!readUsual(chain, head)) {
+      chain.begin(head);
+      walk(chain, head);
+    }
     chain.end();
     outstanding[head] = true;
     nextAvail = (nextAvail + 1) & 0xffff;
   }
 
-  /** Follows the chain in the descriptor table; each descriptor is read once, as two words. */
+  /**
+   * Reads the chain when it is a usual one: descriptors in the table, or one indirect table, with
+   * nothing out of the ordinary. It knows no fault: whatever it does not know, good or bad, is left
+   * to {@link #walk}, which begins again, and for which nothing of this reading counts.
+   *
+   * @return false, and the chain is not set, when it is not a usual one
+   */
+  private boolean readUsual(DescriptorChain chain, int head) {
+    if (swap) {
+      return false;
+    }
+    long slot = desc + (long) DESC_SIZE * head;
+    long address = RawMemory.getLong(slot);
+    long word = RawMemory.getLong(slot + 8);
+    long table = desc;
+    long entries = size();
+    if ((flags(word) & VIRTQ_DESC_F_INDIRECT) != 0) {
+      long bytes = length(word);
+      if (!indirectAllowed
+          || (flags(word) & VIRTQ_DESC_F_NEXT) != 0
+          || bytes == 0
+          || bytes % DESC_SIZE != 0
+          || !nearTable.reaches(address, bytes)) {
+        return false;
+      }
+      table = nearTable.hostAddress(address);
+      entries = bytes / DESC_SIZE;
+      address = RawMemory.getLongUnaligned(table);
+      word = RawMemory.getLongUnaligned(table + 8);
+    }
+    return followUsual(chain, head, table, entries, address, word);
+  }
+
+  /**
+   * Follows a usual chain from its first descriptor, which was read already; each of them makes one
+   * segment. What it finds is in locals, so that the JIT keeps it in registers.
+   */
+  private boolean followUsual(
+      DescriptorChain chain, int head, long table, long entries, long first, long firstWord) {
+    long[] segments = chain.room();
+    int most = Math.min(size(), segments.length >> 1);
+    long address = first;
+    long word = firstWord;
+    int count = 0;
+    int readableCount = 0;
+    long readable = 0;
+    long writable = 0;
+    while (true) {
+      int flags = flags(word);
+      long bytes = length(word);
+      // One shift finds an empty descriptor as well as one of more than 1 GiB.
+      if (count == most
+          || (flags & VIRTQ_DESC_F_INDIRECT) != 0
+          || (bytes - 1) >>> 30 != 0
+          || !near.reaches(address, bytes)) {
+        return false;
+      }
+      segments[2 * count] = near.hostAddress(address);
+      segments[2 * count + 1] = bytes;
+      count++;
+      if ((flags & VIRTQ_DESC_F_WRITE) != 0) {
+        writable += bytes;
+      } else if (writable == 0) {
+        readable += bytes;
+        readableCount = count;
+      } else {
+        return false;
+      }
+      if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
+        break;
+      }
+      int at = next(word);
+      if (at >= entries) {
+        return false;
+      }
+      long slot = table + (long) DESC_SIZE * at;
+      address = RawMemory.getLongUnaligned(slot);
+      word = RawMemory.getLongUnaligned(slot + 8);
+    }
+    if (readable + writable > DescriptorChain.MAX_BYTES) {
+      return false;
+    }
+    chain.set(head, count, readableCount, readable, writable);
+    return true;
+  }
+
+  /**
+   * Follows any chain, from its head in the descriptor table, by every rule; each descriptor is
+   * read once, as two words.
+   */
   private void walk(DescriptorChain chain, int head) throws PeerFault {
     int at = head;
     for (int steps = 1; ; steps++) {

@@ -37,7 +37,7 @@ public final class RawMemory {
   private static final VarHandle LONG_UNALIGNED = handle(ValueLayout.JAVA_LONG_UNALIGNED);
   private static final VarHandle BYTE = ValueLayout.JAVA_BYTE.varHandle().withInvokeExactBehavior();
 
-  // No address has bit 62. A mask up to the segment's very end would leave the JIT a bound to check.
+  // No address has bit 62; a mask up to the segment's very end leaves the JIT a bound to check.
   private static final long ANY = Long.MAX_VALUE >> 1;
   private static final long ALIGNED_2 = ANY & ~1L;
   private static final long ALIGNED_4 = ANY & ~3L;
