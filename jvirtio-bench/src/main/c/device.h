@@ -16,12 +16,16 @@ struct cursor {
   uint64_t position;
 };
 
+struct segment {
+  uint8_t *address;
+  uint64_t length;
+};
+
 struct chain {
   struct cursor reader;
   struct cursor writer;
   int capacity;
-  uint8_t **address;
-  uint32_t *length;
+  struct segment *segments;
   int head;
   int count;
   int readable_count;
@@ -54,6 +58,8 @@ struct device_queue {
   uint16_t next_used;
   uint16_t published_used;
   int region_hint;
+  struct near_region near;
+  struct near_region near_table;
   uint64_t chains, returned, notified, suppressed;
 };
 
@@ -64,8 +70,8 @@ static inline void cursor_place(
   c->remaining = total;
   c->position = 0;
   if (from < to) {
-    c->address = chain->address[from];
-    c->left = chain->length[from];
+    c->address = chain->segments[from].address;
+    c->left = (uint32_t)chain->segments[from].length;
   } else {
     c->left = 0;
   }
@@ -74,16 +80,14 @@ static inline void cursor_place(
 static struct chain *chain_new(void) {
   struct chain *chain = zeroed(1, sizeof *chain);
   chain->capacity = INITIAL_SEGMENTS;
-  chain->address = zeroed(INITIAL_SEGMENTS, sizeof *chain->address);
-  chain->length = zeroed(INITIAL_SEGMENTS, sizeof *chain->length);
+  chain->segments = zeroed(INITIAL_SEGMENTS, sizeof *chain->segments);
   return chain;
 }
 
 static void chain_resize(struct chain *chain, int capacity) {
   chain->capacity = capacity;
-  chain->address = realloc(chain->address, (size_t)capacity * sizeof *chain->address);
-  chain->length = realloc(chain->length, (size_t)capacity * sizeof *chain->length);
-  if (chain->address == NULL || chain->length == NULL) {
+  chain->segments = realloc(chain->segments, (size_t)capacity * sizeof *chain->segments);
+  if (chain->segments == NULL) {
     abort();
   }
 }
@@ -117,8 +121,7 @@ static inline int chain_add(
     if (chain->count == chain->capacity) {
       chain_resize(chain, chain->capacity * 2);
     }
-    chain->address[chain->count] = host_address(memory, region, at);
-    chain->length[chain->count] = (uint32_t)step;
+    chain->segments[chain->count] = (struct segment){host_address(memory, region, at), step};
     chain->count++;
     at += step;
     left -= step;
@@ -215,7 +218,15 @@ static inline int walk_indirect(
   }
 }
 
-static inline int walk(struct device_queue *q, struct chain *chain, int head) {
+// Any chain, by every rule.
+static __attribute__((noinline)) int walk(
+    struct device_queue *q, struct chain *chain, int head) {
+  chain->head = head;
+  chain->count = 0;
+  chain->readable_count = 0;
+  chain->readable_length = 0;
+  chain->writable_length = 0;
+  chain->writable_seen = false;
   int at = head;
   for (int steps = 1;; steps++) {
     uint8_t *slot = q->desc + (size_t)DESC_SIZE * at;
@@ -243,6 +254,85 @@ static inline int walk(struct device_queue *q, struct chain *chain, int head) {
   }
 }
 
+// Follows a usual chain from its first descriptor, which was read already.
+static inline bool follow_usual(
+    struct device_queue *q,
+    struct chain *chain,
+    int head,
+    const uint8_t *table,
+    uint32_t entries,
+    uint64_t address,
+    uint64_t word) {
+  struct segment *segments = chain->segments;
+  int count = 0;
+  int readable_count = 0;
+  uint64_t readable = 0;
+  uint64_t writable = 0;
+  int most = q->size < chain->capacity ? q->size : chain->capacity;
+  for (;;) {
+    int flags = (uint16_t)(word >> 32);
+    uint32_t bytes = (uint32_t)word;
+    if (count == most || (flags & VIRTQ_DESC_F_INDIRECT) != 0 || bytes - 1 >= 1 << 30 ||
+        !near_reaches(&q->near, address, bytes)) {
+      return false;
+    }
+    segments[count++] = (struct segment){near_host(&q->near, address), bytes};
+    if ((flags & VIRTQ_DESC_F_WRITE) != 0) {
+      writable += bytes;
+    } else if (writable == 0) {
+      readable += bytes;
+      readable_count = count;
+    } else {
+      return false;
+    }
+    if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
+      break;
+    }
+    uint32_t at = (uint16_t)(word >> 48);
+    if (at >= entries) {
+      return false;
+    }
+    const uint8_t *slot = table + (size_t)DESC_SIZE * at;
+    address = *(const volatile uint64_t *)slot;
+    word = *(const volatile uint64_t *)(slot + 8);
+  }
+  if (readable + writable > UINT64_C(1) << 32) {
+    return false;
+  }
+  chain->head = head;
+  chain->count = count;
+  chain->readable_count = readable_count;
+  chain->readable_length = readable;
+  chain->writable_length = writable;
+  return true;
+}
+
+// Reads the chain when nothing in it is out of the ordinary. False, and the chain is not set, when
+// it is not a usual one: walk begins again.
+static inline bool read_usual(struct device_queue *q, struct chain *chain, int head) {
+  if (q->swap) {
+    return false;
+  }
+  const uint8_t *table = q->desc;
+  const uint8_t *slot = table + (size_t)DESC_SIZE * head;
+  uint32_t entries = (uint32_t)q->size;
+  uint64_t address = LOAD(uint64_t, slot);
+  uint64_t word = LOAD(uint64_t, slot + 8);
+  int flags = (uint16_t)(word >> 32);
+  if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+    uint32_t bytes = (uint32_t)word;
+    if (!q->indirect_allowed || (flags & VIRTQ_DESC_F_NEXT) != 0 || bytes == 0 ||
+        bytes % DESC_SIZE != 0 || !near_reaches(&q->near_table, address, bytes)) {
+      return false;
+    }
+    table = near_host(&q->near_table, address);
+    entries = bytes / DESC_SIZE;
+    address = *(const volatile uint64_t *)table;
+    word = *(const volatile uint64_t *)(table + 8);
+  }
+  return follow_usual(q, chain, head, table, entries, address, word);
+}
+
 // OK when a buffer is available, NOTHING when none is.
 static inline int device_has_next(struct device_queue *q) {
   if (q->next_avail != q->avail_idx) {
@@ -266,15 +356,11 @@ static inline int device_fill(struct device_queue *q, struct chain *chain) {
   if (q->outstanding[head]) {
     return HEAD_IN_FLIGHT;
   }
-  chain->head = head;
-  chain->count = 0;
-  chain->readable_count = 0;
-  chain->readable_length = 0;
-  chain->writable_length = 0;
-  chain->writable_seen = false;
-  int fault = walk(q, chain, head);
-  if (fault != OK) {
-    return fault;
+  if (!read_usual(q, chain, head)) {
+    int fault = walk(q, chain, head);
+    if (fault != OK) {
+      return fault;
+    }
   }
   cursor_place(&chain->reader, chain, 0, chain->readable_count, chain->readable_length);
   cursor_place(

@@ -32,6 +32,7 @@ struct driver_queue {
   uint16_t *next;
   void **tokens;
   uint16_t *taken;
+  uint16_t *last;
   uint64_t *writable;
   uint32_t *position;
   int free_head;
@@ -106,6 +107,9 @@ static inline int fill_chain(struct driver_queue *q, int head, const struct driv
         b->lengths[i],
         last ? flags : flags | VIRTQ_DESC_F_NEXT,
         last ? 0 : after);
+    if (last) {
+      q->last[head] = (uint16_t)at;
+    }
     at = after;
   }
   return at;
@@ -152,6 +156,7 @@ static inline bool driver_add(struct driver_queue *q, const struct driver_buffer
         VIRTQ_DESC_F_INDIRECT,
         0);
     q->free_head = q->next[head];
+    q->last[head] = (uint16_t)head;
     q->taken[head] = 1;
     q->free_count--;
     q->added_indirect++;
@@ -207,14 +212,9 @@ static inline void put_used_event(struct driver_queue *q, uint16_t event) {
 }
 
 static inline void driver_free(struct driver_queue *q, int head) {
-  int last = head;
-  int count = q->taken[head];
-  for (int i = 1; i < count; i++) {
-    last = q->next[last];
-  }
-  q->next[last] = (uint16_t)q->free_head;
+  q->next[q->last[head]] = (uint16_t)q->free_head;
   q->free_head = head;
-  q->free_count += count;
+  q->free_count += q->taken[head];
   q->tokens[head] = NULL;
   q->in_flight--;
 }

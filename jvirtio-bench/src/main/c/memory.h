@@ -109,6 +109,42 @@ static inline uint8_t *host_address(const struct memory *memory, int region, uin
   return memory->regions[region].host + (address - memory->regions[region].guest);
 }
 
+// The region that was needed last: see NearRegion.
+struct near_region {
+  const struct memory *memory;
+  int region;
+  uint64_t start;
+  int64_t size;
+  uint8_t *host;
+};
+
+static inline bool near_holds(const struct near_region *near, uint64_t address, uint64_t bytes) {
+  int64_t offset = (int64_t)(address - near->start);
+  return offset >= 0 && offset <= near->size - (int64_t)bytes;
+}
+
+static __attribute__((noinline)) bool near_move(
+    struct near_region *near, uint64_t address, uint64_t bytes) {
+  int found = region_of(near->memory, address, near->region);
+  if (found < 0) {
+    return false;
+  }
+  const struct region *region = &near->memory->regions[found];
+  near->region = found;
+  near->start = region->guest;
+  near->size = (int64_t)region->size;
+  near->host = region->host;
+  return near_holds(near, address, bytes);
+}
+
+static inline bool near_reaches(struct near_region *near, uint64_t address, uint64_t bytes) {
+  return near_holds(near, address, bytes) || near_move(near, address, bytes);
+}
+
+static inline uint8_t *near_host(const struct near_region *near, uint64_t address) {
+  return near->host + (address - near->start);
+}
+
 static inline bool range_overflows(uint64_t address, uint64_t length) {
   return address + (length - 1) < address;
 }

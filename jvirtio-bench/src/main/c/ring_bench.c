@@ -104,6 +104,7 @@ static void open_queues(void) {
       .next = zeroed(size, sizeof(uint16_t)),
       .tokens = zeroed(size, sizeof(void *)),
       .taken = zeroed(size, sizeof(uint16_t)),
+      .last = zeroed(size, sizeof(uint16_t)),
       .writable = zeroed(size, sizeof(uint64_t)),
       .position = zeroed(size, sizeof(uint32_t)),
       .free_count = size,
@@ -127,6 +128,8 @@ static void open_queues(void) {
       .used = base + used,
       .outstanding = zeroed(size, sizeof(bool)),
       .free = zeroed(size, sizeof(struct chain *)),
+      .near = {.memory = memory, .size = -1},
+      .near_table = {.memory = memory, .size = -1},
   };
   buffer.capacity = ELEMENTS;
   buffer.addresses = zeroed(ELEMENTS, sizeof(uint64_t));
