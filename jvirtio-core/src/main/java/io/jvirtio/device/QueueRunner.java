@@ -89,9 +89,13 @@ final class QueueRunner implements EventSource {
       if (state != State.RUNNING) {
         return true;
       }
-      // When the device has left buffers because it is busy, its completions wake the owner. And
-      // without a descriptor to wake it, the ring is polled.
-      return !queue.isDrained() || (queue.enableNotifications() && !polling);
+      if (!queue.isDrained()) {
+        // The device has left buffers because it is busy: its completions wake the owner. When it
+        // has nothing left to complete, nothing would.
+        return queue.inFlight() > 0;
+      }
+      // Without a descriptor to wake the owner, the ring is polled.
+      return queue.enableNotifications() && !polling;
     } catch (InternalError error) {
       broken(new PeerFault(FaultReason.MEMORY_VANISHED, queue.index()), null);
       return true;

@@ -21,6 +21,9 @@ final class BlkQueue implements QueueHandler {
   /** Every request object there is, at most one for each chain object of the queue. */
   private final List<BlkRequest> requests = new ArrayList<>();
 
+  /** Room came back after the last look at the ring, whose driver was not asked to notify. */
+  private boolean roomAgain;
+
   private boolean vanished;
 
   BlkQueue(BlkDevice device, DeviceQueue queue, BlockChannel channel, BlkCounters counters) {
@@ -48,6 +51,7 @@ final class BlkQueue implements QueueHandler {
       // What the page cache holds has ended by now and goes out in the same batch.
       channel.poll();
       channel.submit();
+      roomAgain = !queue.isDrained() && channel.hasRoom();
     } catch (InternalError error) {
       memoryVanished();
     }
@@ -75,6 +79,7 @@ final class BlkQueue implements QueueHandler {
   @Override
   public boolean poll() throws PeerFault {
     boolean any = false;
+    roomAgain = false;
     try {
       any = channel.poll();
       channel.submit();
@@ -87,7 +92,7 @@ final class BlkQueue implements QueueHandler {
 
   @Override
   public boolean arm() {
-    return channel.arm();
+    return !roomAgain && channel.arm();
   }
 
   @Override

@@ -83,6 +83,24 @@ class BlkQueueTest {
   }
 
   @Test
+  void roomThatComesBackAtTheLastMomentIsUsed() {
+    try (BlkDriver driver = driver(BlkOptions.defaults())) {
+      backend.hold = true;
+      backend.room = 1;
+      for (int i = 0; i < 2; i++) {
+        driver.chain().readable(driver.header(0, i)).writable(SECTOR).writable(1).submit();
+      }
+      driver.bench.run();
+      backend.hold = false;
+      // The first look finds nothing, and the channel is full; after the second it has room again,
+      // nothing is in flight that would wake the owner, and the driver owes no notification.
+      backend.early = 1;
+      driver.bench.run();
+      assertEquals(2, driver.queue().pollAll().size());
+    }
+  }
+
+  @Test
   void errorsOfTheBackEndReachTheDriverAndAreCounted() {
     try (BlkDriver driver = driver(BlkOptions.defaults())) {
       backend.result = BlockRequest.NO_SPACE;
