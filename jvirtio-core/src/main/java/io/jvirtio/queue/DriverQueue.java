@@ -225,6 +225,16 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
   public abstract boolean enableCallbackDelayed();
 
   /**
+   * Whether the device has used every buffer that it took before it stopped. For a transport whose
+   * device says where it stops, but may still be at work on what it took. Any thread; reads shared
+   * memory alone, so it is a hint and no more.
+   *
+   * @param position where the device stopped: of a split queue, the available idx that it would
+   *     take next
+   */
+  public abstract boolean hasUsedUpTo(int position);
+
+  /**
    * Takes back a buffer that the device never used. Only for a queue that the device no longer
    * touches: broken and its device reset, or stopped.
    *

@@ -448,6 +448,11 @@ public final class SplitDriverQueue extends DriverQueue {
   }
 
   @Override
+  public boolean hasUsedUpTo(int stop) {
+    return loadUsedIdx() == (stop & 0xffff);
+  }
+
+  @Override
   public Object detachUnused() {
     for (int head = 0; inFlight > 0 && head < size; head++) {
       Object token = tokens[head];

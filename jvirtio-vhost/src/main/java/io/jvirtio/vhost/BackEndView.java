@@ -4,6 +4,10 @@ package io.jvirtio.vhost;
 import io.jvirtio.linux.Fd;
 import io.jvirtio.queue.QueueLayout;
 import java.io.IOException;
+import java.io.InterruptedIOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -15,6 +19,9 @@ import java.util.List;
  * for nobody but the back-end.
  */
 final class BackEndView {
+  private static final Logger LOG = System.getLogger(BackEndView.class.getName());
+  private static final Duration PATIENCE = Duration.ofSeconds(1);
+
   private final List<FrontEndMemory.Slot> slots = new ArrayList<>();
   private final List<FrontEndVring> vrings = new ArrayList<>();
   private FrontEndSession session;
@@ -82,8 +89,12 @@ final class BackEndView {
     table.add(added);
     List<FrontEndVring> running = vrings.stream().filter(FrontEndVring::isStarted).toList();
     int[] bases = new int[running.size()];
+    long start = System.nanoTime();
     for (int i = 0; i < bases.length; i++) {
       bases[i] = halt(running.get(i));
+    }
+    for (int i = 0; i < bases.length; i++) {
+      letFinish(running.get(i), bases[i], start);
     }
     try {
       sendTable(table);
@@ -151,10 +162,40 @@ final class BackEndView {
 
   /** Stops a vring: the back-end lets go of its memory. Nothing happens when it is stopped. */
   synchronized void stop(FrontEndVring vring) throws IOException {
-    if (vring.isStarted()) {
-      halt(vring);
+    stop(List.of(vring));
+  }
+
+  private void stop(List<FrontEndVring> all) throws IOException {
+    List<FrontEndVring> running = all.stream().filter(FrontEndVring::isStarted).toList();
+    int[] bases = new int[running.size()];
+    for (int i = 0; i < bases.length; i++) {
+      bases[i] = halt(running.get(i));
       if (session.hasProtocolFeatures()) {
-        session.channel().setVringEnable(vring.index(), false);
+        session.channel().setVringEnable(running.get(i).index(), false);
+      }
+    }
+    long start = System.nanoTime();
+    for (int i = 0; i < bases.length; i++) {
+      letFinish(running.get(i), bases[i], start);
+    }
+  }
+
+  /**
+   * A ring that has stopped takes no more buffers. Some back-ends (QEMU's) still work on those that
+   * they took, and would write to the memory, and even to the ring that comes after this one. But
+   * others keep buffers for ever, as for what a network brings, so the patience is limited.
+   */
+  private static void letFinish(FrontEndVring vring, int base, long start) throws IOException {
+    while (!vring.queue().hasUsedUpTo(base)) {
+      if (System.nanoTime() - start > PATIENCE.toNanos()) {
+        LOG.log(Level.DEBUG, "{0}: the back-end keeps buffers of a stopped ring", vring.queue());
+        return;
+      }
+      try {
+        Thread.sleep(1);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new InterruptedIOException("interrupted while a ring stopped");
       }
     }
   }
@@ -171,9 +212,7 @@ final class BackEndView {
 
   /** Stops all vrings. */
   synchronized void stopAll() throws IOException {
-    for (FrontEndVring vring : vrings) {
-      stop(vring);
-    }
+    stop(vrings);
   }
 
   /** Forgets all vrings, and returns them. */

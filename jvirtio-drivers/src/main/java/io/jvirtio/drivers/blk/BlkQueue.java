@@ -387,6 +387,12 @@ public final class BlkQueue {
           lookForLate = false;
           inbox.open();
           mode = Mode.RUNNING;
+          // One that broke before it ran has told nobody: its callback heeds no queue but a running
+          // one.
+          DriverQueue queue = ring.queue();
+          if (!polled && queue.isBroken()) {
+            handler.broken(queue, queue.fault());
+          }
         });
     owner.wakeUp();
   }

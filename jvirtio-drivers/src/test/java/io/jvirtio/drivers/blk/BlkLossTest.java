@@ -12,6 +12,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.driver.DriverDevice.State;
 import io.jvirtio.drivers.blk.ScriptedDisk.Request;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.VirtioBlk;
 import java.io.IOException;
@@ -135,6 +137,31 @@ class BlkLossTest {
       disk.transport.lose(new IOException("pulled out"));
       disk.driver.device().recover(ScriptedDisk.LONG);
       all.forEach(io -> assertTrue(io.isDone() && !io.isOk()));
+    }
+  }
+
+  @Test
+  void aQueueThatBreaksBeforeItRunsIsNotForgotten() throws IOException {
+    try (ScriptedDisk disk = new ScriptedDisk().start(how -> how.onLoss(OnLoss.RETRY))) {
+      List<BlkIo> all = load(disk);
+      disk.driver.device().declareBroken(new PeerFault(FaultReason.DEVICE_SILENT, 0));
+      disk.transport.run();
+      // A device that still had something to use, and does so in the ring that comes after.
+      disk.transport.before(
+          "writeStatus",
+          () -> {
+            if (disk.transport.queue(0) != null) {
+              disk.transport.queue(0).breakQueue(new PeerFault(FaultReason.USED_IDX_JUMP, 1));
+              disk.transport.run();
+            }
+          });
+      assertThrows(IOException.class, () -> disk.driver.device().recover(ScriptedDisk.LONG));
+      assertEquals(State.FAILED, disk.driver.device().state());
+      all.forEach(io -> assertTrue(io.isBusy()));
+      disk.transport.before("writeStatus", null);
+      disk.driver.device().recover(ScriptedDisk.LONG);
+      assertEquals(State.LIVE, disk.driver.device().state());
+      assertRepeated(disk, all);
     }
   }
 
