@@ -3,7 +3,6 @@ package io.jvirtio.testkit;
 
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.QueueOwner;
-import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.driver.DriverTransport;
 import io.jvirtio.driver.QueueRequest;
 import io.jvirtio.driver.SharedMemoryRegion;
@@ -11,18 +10,15 @@ import io.jvirtio.driver.TransportListener;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
-import io.jvirtio.queue.DriverQueueOptions;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.nio.ByteOrder;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.IntConsumer;
 
 /**
@@ -44,17 +40,12 @@ import java.util.function.IntConsumer;
  * <p>One thread at a time; but notifications, and {@link #lose}, may come from any.
  */
 public final class ScriptedTransport implements DriverTransport {
-  private static final int MAX_QUEUES = 1024;
-  private static final int LEGACY_ALIGN = 4096;
-
   private final int deviceId;
   private final TestDriverMemory memory = new TestDriverMemory();
   private final InlineOwner owner = new InlineOwner();
   private final CallScript script = new CallScript();
   private final Map<Integer, SharedMemoryRegion> sharedMemory = new HashMap<>();
-  private final AtomicIntegerArray notifications = new AtomicIntegerArray(MAX_QUEUES);
-  private final ScriptedDevice[] devices = new ScriptedDevice[MAX_QUEUES];
-  private final DriverQueueSet set = new DriverQueueSet(memory, this::notified, this::queueBroken);
+  private final ScriptedQueues queues = new ScriptedQueues(this, this::notified, this::queueBroken);
 
   private volatile TransportListener listener;
   private volatile IntConsumer onNotify = queue -> {};
@@ -202,17 +193,17 @@ public final class ScriptedTransport implements DriverTransport {
    * @return null before the driver has set it up
    */
   public ScriptedDevice device(int queue) {
-    return devices[queue];
+    return queues.device(queue);
   }
 
   /** The driver side of a queue, or null. */
   public DriverQueue queue(int queue) {
-    return set.queue(queue);
+    return queues.set().queue(queue);
   }
 
   /** How many available buffer notifications there were for a queue. */
   public int notifications(int queue) {
-    return notifications.get(queue);
+    return queues.notifications(queue);
   }
 
   /** What the driver accepted last. */
@@ -253,7 +244,7 @@ public final class ScriptedTransport implements DriverTransport {
   /** Loses the device: queues break, and every call throws {@code reason}. Any thread. */
   public void lose(IOException reason) {
     lost = reason;
-    set.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
+    queues.set().breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
     TransportListener hears = listener;
     if (hears != null) {
       hears.lost(reason);
@@ -272,7 +263,7 @@ public final class ScriptedTransport implements DriverTransport {
     if (failure != null) {
       throw failure;
     }
-    notifications.incrementAndGet(queue.index());
+    queues.count(queue.index());
     onNotify.accept(queue.index());
   }
 
@@ -341,7 +332,7 @@ public final class ScriptedTransport implements DriverTransport {
     called("reset");
     status = 0;
     accepted = FeatureBits.NONE;
-    set.breakAll(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, 0));
+    queues.set().breakAll(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, 0));
   }
 
   @Override
@@ -401,97 +392,40 @@ public final class ScriptedTransport implements DriverTransport {
     return maxSize(queue);
   }
 
-  private int maxSize(int queue) {
+  int maxSize(int queue) {
     return queue < queueSizes.length ? queueSizes[queue] : 0;
   }
 
   @Override
   public List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
-    if (!set.isEmpty()) {
+    if (!queues.set().isEmpty()) {
       throw new IllegalStateException("there are queues already");
     }
     called("findQueues", requests.size());
-    DriverQueue[] queues = new DriverQueue[requests.size()];
-    try {
-      for (int i = 0; i < queues.length; i++) {
-        if (requests.get(i) != null) {
-          queues[i] = makeQueue(i, requests.get(i));
-        }
-      }
-      for (DriverQueue queue : queues) {
-        if (queue != null) {
-          set.start(queue.index());
-        }
-      }
-    } catch (IOException e) {
-      deleteAll();
-      throw e;
-    }
-    // Not List.of: elements may be null.
-    return Arrays.asList(queues);
-  }
-
-  private DriverQueue makeQueue(int index, QueueRequest request) throws IOException {
-    int most = maxSize(index);
-    if (most == 0) {
-      throw new IOException(busName() + " has no queue " + index);
-    }
-    boolean asOffered = isLegacy() || request.maxSize() == 0;
-    int size = asOffered ? most : Math.min(request.maxSize(), Integer.highestOneBit(most));
-    DriverQueue queue =
-        set.add(
-            request,
-            new DriverQueueOptions(
-                index,
-                request.name(),
-                isLegacy() ? size : Integer.highestOneBit(size),
-                request.maxElements(),
-                accepted,
-                isLegacy() ? LEGACY_ALIGN : 0,
-                isBigEndian()));
-    connect(queue);
-    return queue;
-  }
-
-  private void connect(DriverQueue queue) {
-    devices[queue.index()] =
-        new ScriptedDevice(
-            memory,
-            queue.layout(),
-            accepted,
-            isBigEndian() ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN);
+    return queues.find(requests);
   }
 
   @Override
   public void deleteQueues() {
     script.note("deleteQueues");
-    deleteAll();
-  }
-
-  private void deleteAll() {
-    Arrays.fill(devices, null);
-    try {
-      set.delete();
-    } catch (IOException e) {
-      throw new IllegalStateException(e);
-    }
+    queues.delete();
   }
 
   @Override
   public void breakQueues(PeerFault fault) {
-    set.breakAll(fault);
+    queues.set().breakAll(fault);
   }
 
   @Override
   public void synchronizeCallbacks() throws IOException {
     called("synchronizeCallbacks");
-    set.synchronize();
+    queues.set().synchronize();
   }
 
   @Override
   public void setOwner(int queue, QueueOwner newOwner) throws IOException {
     called("setOwner", queue);
-    set.setOwner(queue, newOwner);
+    queues.set().setOwner(queue, newOwner);
   }
 
   @Override
@@ -500,16 +434,13 @@ public final class ScriptedTransport implements DriverTransport {
     if (!accepted.has(ReservedFeatures.VIRTIO_F_RING_RESET)) {
       throw new IOException(busName() + " cannot reset a queue alone");
     }
-    set.stop(queue);
-    devices[queue] = null;
+    queues.reset(queue);
   }
 
   @Override
   public void enableQueue(int queue, int newSize) throws IOException {
     called("enableQueue", queue, newSize);
-    set.queue(queue).reset(newSize);
-    connect(set.queue(queue));
-    set.start(queue);
+    queues.enable(queue, newSize);
   }
 
   @Override
@@ -529,7 +460,7 @@ public final class ScriptedTransport implements DriverTransport {
     if (!reconnects) {
       throw new IOException(busName() + " cannot reconnect");
     }
-    if (!set.isEmpty()) {
+    if (!queues.set().isEmpty()) {
       throw new IllegalStateException("there are queues still");
     }
     lost = null;
@@ -543,7 +474,7 @@ public final class ScriptedTransport implements DriverTransport {
     script.note("close");
     if (!closed) {
       closed = true;
-      deleteAll();
+      queues.delete();
       memory.close();
     }
   }

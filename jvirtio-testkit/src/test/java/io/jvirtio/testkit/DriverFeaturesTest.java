@@ -21,48 +21,13 @@ import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.VirtioNet;
 import java.io.IOException;
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Which features a driver accepts. */
-class DriverFeaturesTest {
+class DriverFeaturesTest extends ScriptedBlockDevice {
   private static final String FEATURES = "Feature Bits";
-
-  private final ScriptedTransport transport =
-      new ScriptedTransport(DeviceType.BLOCK.id()).config(new byte[96]);
-  private final TestDriverType type = new TestDriverType("test", transport.owner());
-  private DriverDevice device;
-
-  private DriverDevice device(FeatureBits ringFeatures) {
-    device = new DriverDevice(transport, ringFeatures, Runnable::run);
-    return device;
-  }
-
-  private DriverDevice device() {
-    return device(DriverDevice.ringFeatures());
-  }
-
-  private static FeatureBits modern(int... bits) {
-    return FeatureBits.of(bits).with(VIRTIO_F_VERSION_1);
-  }
-
-  @AfterEach
-  void close() {
-    if (device != null) {
-      device.close();
-    }
-    transport.close();
-  }
-
-  /** The statuses written, in turn. */
-  private List<String> statuses() {
-    return transport.calls().stream()
-        .filter(call -> call.startsWith("writeStatus"))
-        .map(call -> call.substring("writeStatus ".length()))
-        .toList();
-  }
 
   @Test
   @Requirement(

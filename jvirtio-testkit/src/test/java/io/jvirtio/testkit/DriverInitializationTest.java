@@ -4,7 +4,6 @@ package io.jvirtio.testkit;
 import static io.jvirtio.spec.DeviceStatus.FAILED;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_EVENT_IDX;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_INDIRECT_DESC;
-import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_VERSION_1;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_BLK_SIZE;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_CONFIG_WCE;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_FLUSH;
@@ -27,49 +26,14 @@ import java.io.IOException;
 import java.nio.ByteOrder;
 import java.time.Duration;
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A driver's side of device initialisation and feature negotiation. */
-class DriverInitializationTest {
+class DriverInitializationTest extends ScriptedBlockDevice {
   private static final String STATUS = "Device Status Field";
   private static final String INITIALIZATION = "Device Initialization";
-
-  private final ScriptedTransport transport =
-      new ScriptedTransport(DeviceType.BLOCK.id()).config(new byte[96]);
-  private final TestDriverType type = new TestDriverType("test", transport.owner());
-  private DriverDevice device;
-
-  private DriverDevice device(FeatureBits ringFeatures) {
-    device = new DriverDevice(transport, ringFeatures, Runnable::run);
-    return device;
-  }
-
-  private DriverDevice device() {
-    return device(DriverDevice.ringFeatures());
-  }
-
-  private static FeatureBits modern(int... bits) {
-    return FeatureBits.of(bits).with(VIRTIO_F_VERSION_1);
-  }
-
-  @AfterEach
-  void close() {
-    if (device != null) {
-      device.close();
-    }
-    transport.close();
-  }
-
-  /** The statuses written, in turn. */
-  private List<String> statuses() {
-    return transport.calls().stream()
-        .filter(call -> call.startsWith("writeStatus"))
-        .map(call -> call.substring("writeStatus ".length()))
-        .toList();
-  }
 
   /** The calls but for reads of the status that only serve to keep its bits. */
   private List<String> calls() {

@@ -9,52 +9,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.linux.EventFd;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What a back-end says on its own channel, right or wrong. */
-class BackEndRequestsTest {
-  @TempDir Path directory;
-  private List<String> before;
-  private ScriptedBackEnd backEnd;
-  private Driving driving;
-
-  @BeforeEach
-  void make() throws IOException {
-    // So that what is opened lazily is open.
-    try (ScriptedBackEnd first = new ScriptedBackEnd(directory.resolve("first"))) {
-      first.start();
-      VhostUserTransport.connect(directory.resolve("first"), 42, options()).close();
-    }
-    before = Await.descriptors();
-    backEnd = new ScriptedBackEnd(directory.resolve("s"));
-  }
-
-  @AfterEach
-  void nothingIsLeft() throws IOException {
-    if (driving != null) {
-      driving.close();
-    }
-    backEnd.close();
-    Await.descriptors(before);
-  }
-
-  private static VhostUserFrontEndOptions options() {
-    return VhostUserFrontEndOptions.defaults().withReplyDeadline(Duration.ofSeconds(20));
-  }
-
-  private void connect(VhostUserFrontEndOptions options) throws IOException {
-    driving = new Driving(VhostUserTransport.connect(directory.resolve("s"), 42, options));
-  }
-
+class BackEndRequestsTest extends WithScriptedBackEnd {
   private String lost() throws Exception {
     Await.until("lost", driving.lost::isDone);
     String reason = driving.lost.get().getMessage();

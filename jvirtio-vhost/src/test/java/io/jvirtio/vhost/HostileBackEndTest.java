@@ -14,7 +14,6 @@ import io.jvirtio.spec.FeatureBits;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -24,10 +23,7 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -35,7 +31,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A back-end that does not behave: a clear error in time, and no descriptor stays open. */
-class HostileBackEndTest {
+class HostileBackEndTest extends WithScriptedBackEnd {
   /** What can be wrong with an answer. */
   enum Wrong {
     NEVER((backEnd, proper) -> true, "does not answer"),
@@ -98,39 +94,6 @@ class HostileBackEndTest {
 
   // Long enough for what is answered, also on a busy machine.
   private static final Duration SHORT = Duration.ofSeconds(2);
-
-  @TempDir Path directory;
-  private List<String> before;
-  private ScriptedBackEnd backEnd;
-  private Driving driving;
-
-  @BeforeEach
-  void make() throws IOException {
-    // So that what is opened lazily is open.
-    try (ScriptedBackEnd first = new ScriptedBackEnd(directory.resolve("first"))) {
-      first.start();
-      VhostUserTransport.connect(directory.resolve("first"), 42, options()).close();
-    }
-    before = Await.descriptors();
-    backEnd = new ScriptedBackEnd(directory.resolve("s"));
-  }
-
-  @AfterEach
-  void nothingIsLeft() throws IOException {
-    if (driving != null) {
-      driving.close();
-    }
-    backEnd.close();
-    Await.descriptors(before);
-  }
-
-  private static VhostUserFrontEndOptions options() {
-    return VhostUserFrontEndOptions.defaults().withReplyDeadline(Duration.ofSeconds(20));
-  }
-
-  private void connect(VhostUserFrontEndOptions options) throws IOException {
-    driving = new Driving(VhostUserTransport.connect(directory.resolve("s"), 42, options));
-  }
 
   /** A whole life: every message at least once. */
   private void live(VhostUserFrontEndOptions options) throws IOException {
