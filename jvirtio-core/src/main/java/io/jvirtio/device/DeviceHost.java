@@ -41,7 +41,12 @@ public final class DeviceHost {
       FeatureBits.of(
           ReservedFeatures.VIRTIO_F_INDIRECT_DESC,
           ReservedFeatures.VIRTIO_F_EVENT_IDX,
-          ReservedFeatures.VIRTIO_F_VERSION_1);
+          ReservedFeatures.VIRTIO_F_VERSION_1,
+          ReservedFeatures.VIRTIO_F_RING_PACKED,
+          ReservedFeatures.VIRTIO_F_RING_RESET);
+
+  private static final FeatureBits IMPLEMENTED =
+      RING_FEATURES.or(FeatureBits.of(ReservedFeatures.VIRTIO_F_IN_ORDER));
 
   /** What a driver can set. SUSPEND is ignored because VIRTIO_F_SUSPEND is not offered. */
   private static final int DRIVER_STATUS =
@@ -79,8 +84,8 @@ public final class DeviceHost {
    *     device that offers ring features itself or a queue size that is not allowed
    */
   public DeviceHost(VirtioDevice device, HostListener listener, FeatureBits ringFeatures) {
-    if (!ringFeatures.isSubsetOf(RING_FEATURES)) {
-      throw new IllegalArgumentException("not implemented: " + ringFeatures.minus(RING_FEATURES));
+    if (!ringFeatures.isSubsetOf(IMPLEMENTED)) {
+      throw new IllegalArgumentException("not implemented: " + ringFeatures.minus(IMPLEMENTED));
     }
     for (int bit : device.features().bits()) {
       if (ReservedFeatures.nameOf(bit) != null) {
@@ -100,9 +105,17 @@ public final class DeviceHost {
     device.config().onChange(this::configurationChanged);
   }
 
-  /** The ring features that the host implements, for every device. */
+  /** The ring features that a host offers unless told otherwise. */
   public static FeatureBits ringFeatures() {
     return RING_FEATURES;
+  }
+
+  /**
+   * The ring features that the host implements, for every device. VIRTIO_F_IN_ORDER, which makes
+   * fast requests wait for slow ones, is among them and not among {@link #ringFeatures}.
+   */
+  public static FeatureBits implementedFeatures() {
+    return IMPLEMENTED;
   }
 
   /** The device type. Any thread. */
@@ -196,7 +209,11 @@ public final class DeviceHost {
   }
 
   private boolean featuresAcceptable() {
-    return driverFeatures.isSubsetOf(offered) && device.accepts(driverFeatures);
+    // A packed ring has no legacy form.
+    boolean packed = driverFeatures.has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    return driverFeatures.isSubsetOf(offered)
+        && (!packed || driverFeatures.has(ReservedFeatures.VIRTIO_F_VERSION_1))
+        && device.accepts(driverFeatures);
   }
 
   private void negotiated() {

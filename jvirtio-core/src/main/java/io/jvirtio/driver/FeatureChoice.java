@@ -19,7 +19,10 @@ final class FeatureChoice {
       FeatureBits.of(
           ReservedFeatures.VIRTIO_F_INDIRECT_DESC,
           ReservedFeatures.VIRTIO_F_EVENT_IDX,
-          ReservedFeatures.VIRTIO_F_VERSION_1);
+          ReservedFeatures.VIRTIO_F_VERSION_1,
+          ReservedFeatures.VIRTIO_F_RING_PACKED,
+          ReservedFeatures.VIRTIO_F_IN_ORDER,
+          ReservedFeatures.VIRTIO_F_RING_RESET);
 
   /** Bits 24 to 41 and 43 to 49 belong to no device type. */
   private static final FeatureBits RESERVED = new FeatureBits(0x0003_fbff_ff00_0000L, 0);

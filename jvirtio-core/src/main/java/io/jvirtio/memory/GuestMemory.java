@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.memory;
 
+import io.jvirtio.raw.RawMemory;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
@@ -102,6 +103,25 @@ public final class GuestMemory {
   /** Where an address, which the region must hold, is mapped in this process. */
   public long hostAddress(int region, long address) {
     return host[region] + (address - guest[region]);
+  }
+
+  /**
+   * Loads 64 bits, little-endian, at any address: they may cross the edge of regions.
+   *
+   * @param region the region that holds the first byte
+   * @throws PeerFault when no region holds one of the others
+   */
+  public long loadLong(long address, int region) throws PeerFault {
+    if (remaining(region, address) >= 8) {
+      return RawMemory.getLongUnaligned(hostAddress(region, address));
+    }
+    long value = 0;
+    int hint = region;
+    for (int i = 0; i < 8; i++) {
+      hint = regionOf(address + i, hint);
+      value |= (long) RawMemory.getByte(hostAddress(hint, address + i)) << (8 * i);
+    }
+    return value;
   }
 
   /**

@@ -37,6 +37,8 @@ public final class DescriptorChain {
   private long writableLength;
   private boolean writableSeen;
   private boolean inFlight;
+  private int descriptors;
+  private long finishedLength = -1;
   private Object attachment;
 
   DescriptorChain(boolean bigEndian) {
@@ -128,8 +130,34 @@ public final class DescriptorChain {
     inFlight = flying;
   }
 
+  /** How many descriptors of the ring it takes. */
+  int descriptors() {
+    return descriptors;
+  }
+
+  /** A packed buffer is known only at its end: its id, and how many descriptors it takes. */
+  void identify(int id, int descriptorCount) {
+    head = id;
+    descriptors = descriptorCount;
+  }
+
+  /** The device is done with it, and has written so much. */
+  void finish(long written) {
+    finishedLength = written;
+  }
+
+  boolean isFinished() {
+    return finishedLength >= 0;
+  }
+
+  long finishedLength() {
+    return finishedLength;
+  }
+
   void begin(int newHead) {
     head = newHead;
+    descriptors = 1;
+    finishedLength = -1;
     count = 0;
     readableCount = 0;
     readableLength = 0;

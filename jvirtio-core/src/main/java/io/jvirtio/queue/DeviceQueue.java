@@ -11,13 +11,28 @@ import io.jvirtio.trace.Trace;
  * <p>A device calls {@link #pop} and {@link #push}; all the rest is its host's. Used buffers become
  * visible to the driver once a batch, when the host publishes. Owner thread only.
  */
-public abstract sealed class DeviceQueue permits SplitDeviceQueue {
+public abstract sealed class DeviceQueue permits SplitDeviceQueue, PackedDeviceQueue {
+  /**
+   * The longest chain that an indirect table may make on a small queue. The specification's limit
+   * is the queue size, but Linux fills indirect tables up to the device's own limits (such as
+   * seg_max) whatever the queue size is, and QEMU accepts 1024, so 1024 interoperates.
+   */
+  static final int MAX_INDIRECT_CHAIN = 1024;
+
+  /** Where the three parts are in this process. */
+  record Addresses(long descriptorArea, long driverArea, long deviceArea) {}
+
   private final int index;
   private final int size;
   private final boolean bigEndian;
   private final QueueCounters counters;
   private final DescriptorChain[] free;
   private int freeCount;
+
+  /** VIRTIO_F_IN_ORDER: chains in flight in the order in which they came; null without it. */
+  private final DescriptorChain[] order;
+
+  private int oldest;
 
   /** What the device has in its hands at this moment: lost when the device throws. */
   private DescriptorChain current;
@@ -26,12 +41,13 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
   private boolean open = true;
   private boolean drained = true;
 
-  DeviceQueue(int index, int size, boolean bigEndian, QueueCounters counters) {
+  DeviceQueue(int index, int size, boolean bigEndian, boolean inOrder, QueueCounters counters) {
     this.index = index;
     this.size = size;
     this.bigEndian = bigEndian;
     this.counters = counters;
     this.free = new DescriptorChain[size];
+    this.order = inOrder ? new DescriptorChain[size] : null;
   }
 
   /** The queue's number. */
@@ -104,6 +120,9 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
     }
     chain.setInFlight(true);
     current = chain;
+    if (order != null) {
+      order[(oldest + inFlight) % size] = chain;
+    }
     inFlight++;
     counters.chains++;
     Trace.chain(
@@ -120,7 +139,7 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
    * @throws IllegalStateException when it is not in flight: a bug of the device
    */
   public final void push(DescriptorChain chain, long written) {
-    if (!chain.isInFlight()) {
+    if (!chain.isInFlight() || chain.isFinished()) {
       if (open) {
         throw new IllegalStateException("chain " + chain.head() + " is not in flight");
       }
@@ -131,18 +150,57 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
       throw new IllegalArgumentException(
           "written " + written + " of " + chain.writableLength() + " bytes");
     }
+    if (order != null && open) {
+      // It waits for those before it, and for the end of the batch.
+      chain.finish(written);
+      current = null;
+      return;
+    }
     if (open) {
-      complete(chain.head(), (int) Math.min(written, 0xffff_ffffL));
+      retire(chain);
+      complete(chain.head(), length(written), 1, chain.descriptors());
       counters.used++;
     }
     settle();
     recycle(chain);
   }
 
+  private static int length(long written) {
+    return (int) Math.min(written, 0xffff_ffffL);
+  }
+
   private void settle() {
     current.setInFlight(false);
     current = null;
     inFlight--;
+  }
+
+  /**
+   * In-order use (virtio 1.4, In-order use of descriptors): of the oldest buffers those that are
+   * done, as far as no other is in between. One used element stands for several buffers, all but
+   * the last of which were used completely.
+   */
+  private void completeInOrder() {
+    int buffers = 0;
+    int descriptors = 0;
+    while (inFlight > 0 && order[oldest].isFinished()) {
+      DescriptorChain chain = order[oldest];
+      order[oldest] = null;
+      oldest = oldest + 1 == size ? 0 : oldest + 1;
+      buffers++;
+      descriptors += chain.descriptors();
+      retire(chain);
+      current = chain;
+      settle();
+      boolean last = inFlight == 0 || !order[oldest].isFinished();
+      if (last || chain.finishedLength() != chain.writableLength()) {
+        complete(chain.head(), length(chain.finishedLength()), buffers, descriptors);
+        counters.used += buffers;
+        buffers = 0;
+        descriptors = 0;
+      }
+      recycle(chain);
+    }
   }
 
   private void recycle(DescriptorChain chain) {
@@ -167,6 +225,21 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
     if (current != null) {
       settle();
     }
+    if (order != null) {
+      giveUpFinished();
+    }
+  }
+
+  /** What was pushed and waits for its turn never comes back to a closed queue. */
+  private void giveUpFinished() {
+    int flying = inFlight;
+    for (int i = 0; i < flying; i++) {
+      DescriptorChain chain = order[(oldest + i) % size];
+      if (chain != null && chain.isInFlight() && chain.isFinished()) {
+        current = chain;
+        settle();
+      }
+    }
   }
 
   /** Whether the rings may be accessed. */
@@ -179,7 +252,17 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
 
   abstract void fill(DescriptorChain chain) throws PeerFault;
 
-  abstract void complete(int head, int written);
+  /** A buffer is about to be used: what is known of it while it is in flight is forgotten. */
+  abstract void retire(DescriptorChain chain);
+
+  /**
+   * Writes one used element, not visible yet.
+   *
+   * @param id of the buffer, the last of those that it stands for
+   * @param buffers how many it stands for
+   * @param descriptors how many descriptors these take in the ring
+   */
+  abstract void complete(int id, int written, int buffers, int descriptors);
 
   /**
    * Makes all pushed buffers visible to the driver at once.
@@ -188,13 +271,23 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue {
    */
   public final boolean publish() {
     current = null; // the device has returned
-    return open && publishUsed();
+    if (!open) {
+      return false;
+    }
+    if (order != null) {
+      completeInOrder();
+    }
+    return publishUsed();
   }
 
   abstract boolean publishUsed();
 
   /** Whether buffers were pushed and not yet published. */
-  public abstract boolean hasUnpublished();
+  public final boolean hasUnpublished() {
+    return hasUnpublishedUsed() || (order != null && inFlight > 0 && order[oldest].isFinished());
+  }
+
+  abstract boolean hasUnpublishedUsed();
 
   /**
    * Asks for available buffer notifications.

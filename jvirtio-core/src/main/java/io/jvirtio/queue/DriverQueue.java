@@ -4,6 +4,7 @@ package io.jvirtio.queue;
 import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
+import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.util.Objects;
 
@@ -23,7 +24,7 @@ import java.util.Objects;
  * {@link #get} throws the same, and {@link #detachUnused} hands out what is lost. Owner thread
  * only, but for {@link #breakQueue}, {@link #isBroken} and {@link #fault}.
  */
-public abstract sealed class DriverQueue permits SplitDriverQueue {
+public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQueue {
   private final int index;
   private final String name;
   private final QueueNotifier notifier;
@@ -53,7 +54,9 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
    */
   public static DriverQueue create(
       DriverQueueOptions options, DriverMemory memory, QueueNotifier notifier) throws IOException {
-    return new SplitDriverQueue(options, memory, notifier);
+    return options.features().has(ReservedFeatures.VIRTIO_F_RING_PACKED)
+        ? new PackedDriverQueue(options, memory, notifier)
+        : new SplitDriverQueue(options, memory, notifier);
   }
 
   /** The queue's number. */
@@ -246,7 +249,8 @@ public abstract sealed class DriverQueue permits SplitDriverQueue {
    * Empties the queue for a new start at index 0, whole and not broken. The device must have
    * forgotten it, and all buffers must have come back or been detached.
    *
-   * @param newSize the queue size from now on, a power of two up to {@link #maxSize}
+   * @param newSize the queue size from now on, up to {@link #maxSize}; a power of two for a split
+   *     queue
    * @throws IllegalStateException when buffers are in flight
    */
   public final void reset(int newSize) {

@@ -2,6 +2,8 @@
 package io.jvirtio.queue;
 
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.PackedRing;
+import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.SplitRing;
 
 /**
@@ -9,7 +11,7 @@ import io.jvirtio.spec.SplitRing;
  *
  * @param index the queue's number
  * @param name for people
- * @param size the queue size, in descriptors: a power of two
+ * @param size the queue size, in descriptors: a power of two for a split queue
  * @param maxElements the most elements that a buffer will have; indirect tables get so many
  *     descriptors
  * @param features what was negotiated
@@ -28,7 +30,8 @@ public record DriverQueueOptions(
 
   /** Checks the numbers. */
   public DriverQueueOptions {
-    if (!SplitRing.isValidQueueSize(size)) {
+    boolean packed = features.has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    if (packed ? !PackedRing.isValidQueueSize(size) : !SplitRing.isValidQueueSize(size)) {
       throw new IllegalArgumentException("queue size " + size);
     }
     if (maxElements <= 0) {

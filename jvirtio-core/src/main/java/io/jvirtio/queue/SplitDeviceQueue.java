@@ -34,16 +34,6 @@ import java.lang.invoke.VarHandle;
  * used_event, with its store of used_event, full fence, load of the used idx.
  */
 public final class SplitDeviceQueue extends DeviceQueue {
-  /**
-   * The longest chain that an indirect table may make on a small queue. The specification's limit
-   * is the queue size, but Linux fills indirect tables up to the device's own limits (such as
-   * seg_max) whatever the queue size is, and QEMU accepts 1024, so 1024 interoperates.
-   */
-  static final int MAX_INDIRECT_CHAIN = 1024;
-
-  /** Where the three parts are in this process. */
-  record Addresses(long desc, long avail, long used) {}
-
   private final long desc;
   private final long avail;
   private final long used;
@@ -82,15 +72,16 @@ public final class SplitDeviceQueue extends DeviceQueue {
       Addresses addresses,
       boolean indirectAllowed,
       boolean eventIdx,
+      boolean inOrder,
       boolean bigEndian,
       QueueCounters counters) {
-    super(index, layout.size(), bigEndian, counters);
+    super(index, layout.size(), bigEndian, inOrder, counters);
     this.guest = memory;
     this.near = new NearRegion(memory);
     this.nearTable = new NearRegion(memory);
-    this.desc = addresses.desc();
-    this.avail = addresses.avail();
-    this.used = addresses.used();
+    this.desc = addresses.descriptorArea();
+    this.avail = addresses.driverArea();
+    this.used = addresses.deviceArea();
     this.mask = layout.size() - 1;
     this.indirectAllowed = indirectAllowed;
     this.eventIdx = eventIdx;
@@ -300,16 +291,7 @@ public final class SplitDeviceQueue extends DeviceQueue {
   /** Loads 64 bits of an indirect table, which needs no alignment and may cross a region's edge. */
   private long load(long address) throws PeerFault {
     regionHint = guest.regionOf(address, regionHint);
-    if (guest.remaining(regionHint, address) >= 8) {
-      return RawMemory.getLongUnaligned(guest.hostAddress(regionHint, address));
-    }
-    long value = 0;
-    for (int i = 0; i < 8; i++) {
-      regionHint = guest.regionOf(address + i, regionHint);
-      long at = guest.hostAddress(regionHint, address + i);
-      value |= (long) RawMemory.getByte(at) << (8 * i);
-    }
-    return value;
+    return guest.loadLong(address, regionHint);
   }
 
   private void take(DescriptorChain chain, long address, long bytes, int flags) throws PeerFault {
@@ -326,16 +308,20 @@ public final class SplitDeviceQueue extends DeviceQueue {
   }
 
   @Override
-  void complete(int head, int written) {
-    outstanding[head] = false;
-    long entry = used + RING + (long) USED_ENTRY_SIZE * (nextUsed & mask);
-    RawMemory.putInt(entry, order32(head));
-    RawMemory.putInt(entry + 4, order32(written));
-    nextUsed = (nextUsed + 1) & 0xffff;
+  void retire(DescriptorChain chain) {
+    outstanding[chain.head()] = false;
   }
 
   @Override
-  public boolean hasUnpublished() {
+  void complete(int head, int written, int buffers, int descriptors) {
+    long entry = used + RING + (long) USED_ENTRY_SIZE * (nextUsed & mask);
+    RawMemory.putInt(entry, order32(head));
+    RawMemory.putInt(entry + 4, order32(written));
+    nextUsed = (nextUsed + buffers) & 0xffff;
+  }
+
+  @Override
+  boolean hasUnpublishedUsed() {
     return nextUsed != publishedUsed;
   }
 

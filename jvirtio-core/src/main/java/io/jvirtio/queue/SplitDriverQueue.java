@@ -42,6 +42,7 @@ public final class SplitDriverQueue extends DriverQueue {
   private final int maxElements;
   private final boolean indirect;
   private final boolean eventIdx;
+  private final boolean inOrder;
   private final boolean modern;
   private final boolean swap;
   private final int legacyAlign;
@@ -74,6 +75,9 @@ public final class SplitDriverQueue extends DriverQueue {
   /** By head: the free-running available idx at which it stands. */
   private final int[] position;
 
+  /** VIRTIO_F_IN_ORDER: heads by their place in the available ring; null without it. */
+  private final short[] order;
+
   private int freeHead;
   private int freeCount;
   private int inFlight;
@@ -92,6 +96,10 @@ public final class SplitDriverQueue extends DriverQueue {
   /** Free-running: the device's used idx as last loaded. */
   private int usedIdx;
 
+  /** In order: buffers of a batch that are still to be taken, all but the last used completely. */
+  private int batch;
+
+  private long batchWritten;
   private boolean callbackEnabled = true;
   private long written;
 
@@ -106,6 +114,7 @@ public final class SplitDriverQueue extends DriverQueue {
     // A chain must not be longer than the queue size, an indirect table included.
     this.maxElements = Math.min(options.maxElements(), maxSize);
     this.eventIdx = options.features().has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
+    this.inOrder = options.features().has(ReservedFeatures.VIRTIO_F_IN_ORDER);
     this.modern = options.features().has(ReservedFeatures.VIRTIO_F_VERSION_1);
     this.swap = options.bigEndian();
     this.legacyAlign = options.legacyAlign();
@@ -130,6 +139,7 @@ public final class SplitDriverQueue extends DriverQueue {
     this.last = new short[maxSize];
     this.writable = new long[maxSize];
     this.position = new int[maxSize];
+    this.order = inOrder ? new short[maxSize] : null;
     restart(maxSize);
   }
 
@@ -160,7 +170,8 @@ public final class SplitDriverQueue extends DriverQueue {
     avail = desc + (apart ? modernAvailOffset(size) : SplitRing.descSize(size));
     used = desc + (apart ? modernUsedOffset(size) : SplitRing.legacyUsedOffset(size, legacyAlign));
     for (int i = 0; i < size; i++) {
-      next[i] = (short) (i + 1);
+      // In order the table is used round and round, so the last is followed by the first.
+      next[i] = (short) (i + 1 & mask);
     }
     freeHead = 0;
     freeCount = size;
@@ -168,6 +179,7 @@ public final class SplitDriverQueue extends DriverQueue {
     publishedAvail = 0;
     nextUsed = 0;
     usedIdx = 0;
+    batch = 0;
     callbackEnabled = true;
   }
 
@@ -237,6 +249,9 @@ public final class SplitDriverQueue extends DriverQueue {
     tokens[head] = token;
     writable[head] = buffer.writableBytes();
     position[head] = nextAvail;
+    if (inOrder) {
+      order[nextAvail & mask] = (short) head;
+    }
     long entry = avail + RING + (long) AVAIL_ENTRY_SIZE * (nextAvail & mask);
     RawMemory.putShort(entry, order16(head));
     nextAvail++;
@@ -345,6 +360,9 @@ public final class SplitDriverQueue extends DriverQueue {
   @Override
   public Object get() throws PeerFault {
     checkUsable();
+    if (batch > 0) {
+      return takeInOrder();
+    }
     if (nextUsed == usedIdx) {
       int idx = loadUsedIdx();
       // Everything used before has been taken, so all that is published and in flight counts.
@@ -364,8 +382,7 @@ public final class SplitDriverQueue extends DriverQueue {
       throw broken(FaultReason.USED_ID_OUT_OF_RANGE, id);
     }
     int head = (int) id;
-    Object token = tokens[head];
-    if (token == null || position[head] - publishedAvail >= 0) {
+    if (tokens[head] == null || position[head] - publishedAvail >= 0) {
       throw broken(FaultReason.USED_ID_NOT_AVAILABLE, head);
     }
     long bytes = Integer.toUnsignedLong(length);
@@ -375,6 +392,32 @@ public final class SplitDriverQueue extends DriverQueue {
       }
       bytes = writable[head];
     }
+    if (!inOrder) {
+      return take(head, bytes);
+    }
+    // One element for all buffers from the oldest to this one (In-order use of descriptors).
+    batch = position[head] - oldest() + 1;
+    if (batch > ((usedIdx - nextUsed) & 0xffff)) {
+      throw broken(FaultReason.USED_IDX_JUMP, usedIdx);
+    }
+    batchWritten = bytes;
+    return takeInOrder();
+  }
+
+  /** The free-running available idx of the oldest buffer in flight. */
+  private int oldest() {
+    return nextAvail - inFlight;
+  }
+
+  /** The oldest buffer of a batch; all but the last were used completely. */
+  private Object takeInOrder() {
+    int head = order[oldest() & mask] & 0xffff;
+    batch--;
+    return take(head, batch == 0 ? batchWritten : writable[head]);
+  }
+
+  private Object take(int head, long bytes) {
+    Object token = tokens[head];
     written = bytes;
     nextUsed = (nextUsed + 1) & 0xffff;
     free(head);
@@ -388,8 +431,10 @@ public final class SplitDriverQueue extends DriverQueue {
   }
 
   private void free(int head) {
-    next[last[head] & 0xffff] = (short) freeHead;
-    freeHead = head;
+    if (!inOrder) {
+      next[last[head] & 0xffff] = (short) freeHead;
+      freeHead = head;
+    }
     freeCount += taken[head] & 0xffff;
     tokens[head] = null;
     inFlight--;
@@ -432,7 +477,8 @@ public final class SplitDriverQueue extends DriverQueue {
   @Override
   public boolean hasUsedSince(int position) {
     VarHandle.fullFence(); // pair [D]
-    return loadUsedIdx() != position;
+    // A device that takes its idx back does not make those disappear that it had shown.
+    return loadUsedIdx() != position || usedIdx != nextUsed;
   }
 
   @Override

@@ -112,7 +112,14 @@ final class BackEndView {
   /** Tells of a vring: everything that does not start it yet. */
   synchronized void add(FrontEndVring vring) throws IOException {
     vrings.add(vring);
-    configure(vring, 0);
+    configure(vring, start(vring.queue().layout()));
+  }
+
+  /** What SET_VRING_BASE says of it: a packed ring has a second index, of the used descriptors. */
+  private static int start(QueueLayout layout) {
+    return layout.start() == QueueLayout.PACKED_START
+        ? layout.start() << 16 | layout.start()
+        : layout.start();
   }
 
   private void configure(FrontEndVring vring, int base) throws IOException {
@@ -142,7 +149,7 @@ final class BackEndView {
 
   /** Tells of a vring again, which stands still and is empty. */
   synchronized void reconfigure(FrontEndVring vring) throws IOException {
-    configure(vring, 0);
+    configure(vring, start(vring.queue().layout()));
   }
 
   /** Starts a vring. */
@@ -202,7 +209,8 @@ final class BackEndView {
 
   private int halt(FrontEndVring vring) throws IOException {
     int base = session.channel().getVringBase(vring.index());
-    if ((base & ~0xffff) != 0) {
+    boolean packed = vring.queue().layout().start() == QueueLayout.PACKED_START;
+    if (!packed && (base & ~0xffff) != 0) {
       session.channel().fail(String.format("reply to GET_VRING_BASE is 0x%x", base));
       throw session.channel().failure();
     }

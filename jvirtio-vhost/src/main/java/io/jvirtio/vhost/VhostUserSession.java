@@ -13,6 +13,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -229,11 +230,13 @@ final class VhostUserSession implements HostListener {
         }
         vring.setNum(state.num());
       }
-      case SET_VRING_BASE -> vring.setBase(state.num());
+      case SET_VRING_BASE -> vring.setBase(state.num(), isPacked());
       case GET_VRING_BASE -> {
         stop(state.index());
         vring.stopped();
-        return VhostUserCodec.reply(state.request(), state.index(), vring.base());
+        // All buffers of a stopped ring were used, so both indexes of a packed one are the same.
+        int base = isPacked() ? vring.base() << 16 | vring.base() : vring.base();
+        return VhostUserCodec.reply(state.request(), state.index(), base);
       }
       case SET_VRING_ENABLE -> {
         if (state.num() != 0 && state.num() != 1) {
@@ -282,6 +285,10 @@ final class VhostUserSession implements HostListener {
       throw new ProtocolFault("no vring " + Integer.toUnsignedString(index));
     }
     return vrings[index];
+  }
+
+  private boolean isPacked() {
+    return host.driverFeatures().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
   }
 
   private void startIfReady(int index) throws ProtocolFault, PeerFault {

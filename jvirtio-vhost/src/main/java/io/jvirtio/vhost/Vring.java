@@ -56,12 +56,19 @@ final class Vring {
     num = newNum;
   }
 
-  void setBase(int newBase) throws ProtocolFault {
+  /**
+   * Where the ring starts. Of a split ring the available index; of a packed one the position and
+   * wrap counter of the next available descriptor in bits 0 to 15, and of the next used one in bits
+   * 16 to 31, which not every front-end sets.
+   */
+  void setBase(int newBase, boolean packed) throws ProtocolFault {
     requireStopped("SET_VRING_BASE");
-    if (newBase < 0 || newBase > 0xffff) {
+    int used = newBase >>> 16;
+    // A back-end that starts with buffers in flight would never give them back.
+    if (used != 0 && !(packed && used == (newBase & 0xffff))) {
       throw new ProtocolFault("SET_VRING_BASE of 0x" + Integer.toHexString(newBase));
     }
-    base = newBase;
+    base = newBase & 0xffff;
   }
 
   void stoppedAt(int nextIndex) {

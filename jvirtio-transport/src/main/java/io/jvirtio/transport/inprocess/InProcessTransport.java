@@ -16,8 +16,6 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.queue.DriverQueueOptions;
 import io.jvirtio.spec.FeatureBits;
-import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.spec.SplitRing;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -68,6 +66,9 @@ public final class InProcessTransport implements DriverTransport {
   /** Memory that a device did not let go of: kept for ever, because it may still write there. */
   private static final Queue<DriverMemory> KEPT = new ConcurrentLinkedQueue<>();
 
+  /** The legacy interface knows no more. */
+  private static final FeatureBits LEGACY = new FeatureBits(0xffff_ffffL, 0);
+
   private final InProcessOptions options;
   private final DeviceHost host;
   private final HostControl control;
@@ -108,10 +109,7 @@ public final class InProcessTransport implements DriverTransport {
     this.options = options;
     FeatureBits ring = options.ringFeatures();
     this.host =
-        new DeviceHost(
-            device,
-            new Notifications(),
-            options.legacy() ? ring.without(ReservedFeatures.VIRTIO_F_VERSION_1) : ring);
+        new DeviceHost(device, new Notifications(), options.legacy() ? ring.and(LEGACY) : ring);
     this.control = new HostControl(host, options.name());
     this.bigEndianConfig = options.bigEndian() ? new ConfigOrder(host.config()) : null;
     this.deviceOwners = new QueueOwner[host.queueCount()];
@@ -444,7 +442,7 @@ public final class InProcessTransport implements DriverTransport {
   public void enableQueue(int queue, int newSize) throws IOException {
     DriverQueueSet mine = queues;
     DriverQueue enabling = existing(mine, queue);
-    if (!SplitRing.isValidQueueSize(newSize) || newSize > enabling.maxSize()) {
+    if (newSize < 1 || newSize > enabling.maxSize()) {
       throw new IllegalArgumentException(
           "queue size " + newSize + " of at most " + enabling.maxSize());
     }

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.queue;
+
+import static io.jvirtio.spec.PackedRing.DESC_SIZE;
+import static io.jvirtio.spec.PackedRing.FLAGS;
+import static io.jvirtio.spec.PackedRing.ID;
+import static io.jvirtio.spec.PackedRing.LEN;
+import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DESC;
+import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DISABLE;
+import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_ENABLE;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_INDIRECT;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_NEXT;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_WRITE;
+import static io.jvirtio.spec.PackedRing.WRAP;
+
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.GuestMemory;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.raw.RawMemory;
+import io.jvirtio.spec.PackedRing;
+import io.jvirtio.trace.Trace;
+import java.lang.invoke.VarHandle;
+
+/**
+ * The device side of a packed virtqueue (virtio 1.4, Packed Virtqueues). Owner thread only.
+ *
+ * <p>Positions and wrap counters live in Java fields. Used descriptors of a batch are written with
+ * their flags, but for the batch's first one, whose flags are stored when the batch is published:
+ * the driver looks at one descriptor at a time, in order, so it sees all of the batch or nothing.
+ *
+ * <p>Barrier pairs with the driver: [A] its release store of flags with our acquire load of them;
+ * [B] our release store of the batch's first flags with its acquire load of them; [C] our store of
+ * the Device Area, full fence, load of flags, with its store of flags, full fence, load of the
+ * Device Area; [D] our store of flags, full fence, load of the Driver Area, with its store of the
+ * Driver Area, full fence, load of flags.
+ */
+public final class PackedDeviceQueue extends DeviceQueue {
+  private static final int ID_WORDS = 1 << 10;
+
+  private final long desc;
+  private final long driverEvent;
+  private final long deviceEvent;
+  private final boolean indirectAllowed;
+  private final boolean eventIdx;
+  private final int maxChain;
+
+  /** Buffer ids in flight, one bit each: any 16-bit number is an id. */
+  private final long[] outstanding = new long[ID_WORDS];
+
+  private int nextAvail;
+  private boolean availWrap;
+  private int nextUsed;
+  private boolean usedWrap;
+
+  /** Descriptors of all buffers popped and not yet used: never more than the queue size. */
+  private int held;
+
+  /** Descriptors used since the last publication; the first of them lacks its flags. */
+  private int unpublished;
+
+  private int firstUnpublished;
+  private int firstFlags;
+  private int regionHint;
+  private GuestMemory guest;
+
+  PackedDeviceQueue(
+      int index,
+      QueueLayout layout,
+      GuestMemory memory,
+      Addresses addresses,
+      boolean indirectAllowed,
+      boolean eventIdx,
+      boolean inOrder,
+      QueueCounters counters) {
+    super(index, layout.size(), false, inOrder, counters);
+    this.guest = memory;
+    this.desc = addresses.descriptorArea();
+    this.driverEvent = addresses.driverArea();
+    this.deviceEvent = addresses.deviceArea();
+    this.indirectAllowed = indirectAllowed;
+    this.eventIdx = eventIdx;
+    this.maxChain = Math.max(layout.size(), MAX_INDIRECT_CHAIN);
+    this.nextAvail = layout.start() & (WRAP - 1);
+    this.availWrap = (layout.start() & WRAP) != 0;
+    // A queue is stopped only once all its buffers were used, so both go on at one place.
+    this.nextUsed = nextAvail;
+    this.usedWrap = availWrap;
+  }
+
+  @Override
+  public void growMemory(GuestMemory larger) {
+    guest = larger;
+  }
+
+  @Override
+  boolean hasNext() throws PeerFault {
+    if (!isAvailable(nextAvail, availWrap)) {
+      return false;
+    }
+    if (held == size()) {
+      // It would overwrite what is in flight: a driver that confuses its wrap counter, or a bait.
+      throw new PeerFault(FaultReason.RING_OVERRUN, nextAvail);
+    }
+    return true;
+  }
+
+  private boolean isAvailable(int position, boolean wrap) {
+    long slot = desc + (long) DESC_SIZE * position;
+    return PackedRing.isAvailable(RawMemory.getShortAcquire(slot + FLAGS), wrap); // pair [A]
+  }
+
+  @Override
+  void fill(DescriptorChain chain) throws PeerFault {
+    int position = nextAvail;
+    boolean wrap = availWrap;
+    chain.begin(0);
+    int count = 0;
+    long word;
+    int flags;
+    do {
+      if (held + count == size()) {
+        throw new PeerFault(FaultReason.CHAIN_TOO_LONG, nextAvail);
+      }
+      long slot = desc + (long) DESC_SIZE * position;
+      long address = RawMemory.getLong(slot);
+      word = RawMemory.getLong(slot + LEN);
+      flags = (int) (word >>> 48);
+      // The first was loaded with acquire, and all of a list was written before it.
+      if (!PackedRing.isAvailable(flags, wrap)) {
+        throw new PeerFault(FaultReason.DESCRIPTOR_NOT_AVAILABLE, position);
+      }
+      if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+        if (count != 0 || (flags & VIRTQ_DESC_F_NEXT) != 0) {
+          throw new PeerFault(FaultReason.INDIRECT_WITH_NEXT, position);
+        }
+        walkIndirect(chain, address, word & 0xffff_ffffL);
+      } else {
+        take(chain, address, word & 0xffff_ffffL, flags);
+      }
+      count++;
+      if (++position == size()) {
+        position = 0;
+        wrap = !wrap;
+      }
+    } while ((flags & VIRTQ_DESC_F_NEXT) != 0);
+    int id = (int) (word >>> 32) & 0xffff;
+    if ((outstanding[id >>> 6] >>> id & 1) != 0) {
+      throw new PeerFault(FaultReason.HEAD_IN_FLIGHT, id);
+    }
+    chain.identify(id, count);
+    chain.end();
+    outstanding[id >>> 6] |= 1L << id;
+    held += count;
+    nextAvail = position;
+    availWrap = wrap;
+  }
+
+  private void walkIndirect(DescriptorChain chain, long table, long bytes) throws PeerFault {
+    if (!indirectAllowed) {
+      throw new PeerFault(FaultReason.INDIRECT_NOT_NEGOTIATED, table);
+    }
+    if (bytes == 0 || bytes % DESC_SIZE != 0) {
+      throw new PeerFault(FaultReason.INDIRECT_LENGTH, bytes);
+    }
+    GuestMemory.checkRange(table, bytes);
+    long entries = bytes / DESC_SIZE;
+    if (entries > maxChain) {
+      throw new PeerFault(FaultReason.CHAIN_TOO_LONG, table);
+    }
+    // The descriptors lie one behind the other, and WRITE is the only flag that counts.
+    for (int i = 0; i < entries; i++) {
+      long slot = table + (long) DESC_SIZE * i;
+      long address = load(slot);
+      long word = load(slot + LEN);
+      take(chain, address, word & 0xffff_ffffL, (int) (word >>> 48));
+    }
+  }
+
+  private long load(long address) throws PeerFault {
+    regionHint = guest.regionOf(address, regionHint);
+    return guest.loadLong(address, regionHint);
+  }
+
+  private void take(DescriptorChain chain, long address, long bytes, int flags) throws PeerFault {
+    boolean writable = (flags & VIRTQ_DESC_F_WRITE) != 0;
+    if (writable) {
+      chain.markWritable();
+    } else if (chain.hasWritable()) {
+      throw new PeerFault(FaultReason.WRITABLE_BEFORE_READABLE, address);
+    }
+    if (bytes != 0) {
+      regionHint = guest.regionOf(address, regionHint);
+      chain.add(guest, address, bytes, writable, regionHint);
+    }
+  }
+
+  @Override
+  void retire(DescriptorChain chain) {
+    int id = chain.head();
+    outstanding[id >>> 6] &= ~(1L << id);
+    held -= chain.descriptors();
+  }
+
+  @Override
+  void complete(int id, int written, int buffers, int descriptors) {
+    long slot = desc + (long) DESC_SIZE * nextUsed;
+    int flags = PackedRing.usedFlags(usedWrap) | (written != 0 ? VIRTQ_DESC_F_WRITE : 0);
+    if (unpublished == 0) {
+      firstUnpublished = nextUsed;
+      firstFlags = flags;
+      RawMemory.putInt(slot + LEN, written);
+      RawMemory.putShort(slot + ID, id);
+    } else {
+      RawMemory.putLong(
+          slot + LEN, (long) flags << 48 | (long) id << 32 | Integer.toUnsignedLong(written));
+    }
+    unpublished += descriptors;
+    nextUsed += descriptors;
+    if (nextUsed >= size()) {
+      nextUsed -= size();
+      usedWrap = !usedWrap;
+    }
+  }
+
+  @Override
+  boolean hasUnpublishedUsed() {
+    return unpublished != 0;
+  }
+
+  @Override
+  boolean publishUsed() {
+    if (unpublished == 0) {
+      return false;
+    }
+    int count = unpublished;
+    unpublished = 0;
+    long first = desc + (long) DESC_SIZE * firstUnpublished;
+    RawMemory.putShortRelease(first + FLAGS, firstFlags); // pair [B]
+    VarHandle.fullFence(); // pair [D]
+    int event = RawMemory.getInt(driverEvent);
+    boolean due = PackedRing.needEvent(event, nextUsed, usedWrap, count, size(), eventIdx);
+    if (due) {
+      counters().notificationsSent++;
+    } else {
+      counters().notificationsSuppressed++;
+    }
+    Trace.notification(index(), count, due);
+    return due;
+  }
+
+  @Override
+  public boolean enableNotifications() {
+    int flags = eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE;
+    RawMemory.putInt(deviceEvent, flags << 16 | nextAvail | (availWrap ? WRAP : 0));
+    VarHandle.fullFence(); // pair [C]
+    return !isAvailable(nextAvail, availWrap);
+  }
+
+  @Override
+  public void disableNotifications() {
+    RawMemory.putInt(deviceEvent, RING_EVENT_FLAGS_DISABLE << 16);
+  }
+
+  @Override
+  public int nextIndex() {
+    return nextAvail | (availWrap ? WRAP : 0);
+  }
+}

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.queue;
+
+import static io.jvirtio.spec.PackedRing.DESC_SIZE;
+import static io.jvirtio.spec.PackedRing.FLAGS;
+import static io.jvirtio.spec.PackedRing.ID;
+import static io.jvirtio.spec.PackedRing.LEN;
+import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DESC;
+import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DISABLE;
+import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_ENABLE;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_INDIRECT;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_NEXT;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_WRITE;
+import static io.jvirtio.spec.PackedRing.WRAP;
+
+import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.raw.RawMemory;
+import io.jvirtio.spec.PackedRing;
+import io.jvirtio.spec.ReservedFeatures;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+
+/**
+ * The driver side of a packed virtqueue (virtio 1.4, Packed Virtqueues). The interface is little-
+ * endian always: packed rings exist only with VIRTIO_F_VERSION_1.
+ *
+ * <p>All descriptors of a batch are written with their flags, but for the flags of the batch's
+ * first descriptor: those are stored when the batch is published. The device looks at one
+ * descriptor at a time, in order, so it sees all of the batch or nothing.
+ *
+ * <p>What the device can write is read once: flags, then id and len of the next used descriptor.
+ * The length of every chain and the state of every buffer id live in Java arrays. Owner thread
+ * only.
+ *
+ * <p>Barrier pairs, named as in {@link PackedDeviceQueue}: [A] our release store of the batch's
+ * first flags with the device's acquire load of them; [B] its release store of a used descriptor's
+ * flags with our acquire load of them; [C] our store of flags, full fence, load of the Device Area,
+ * with its store of the Device Area, full fence, load of flags; [D] our store of the Driver Area,
+ * full fence, load of flags, with its store of flags, full fence, load of the Driver Area.
+ */
+public final class PackedDriverQueue extends DriverQueue {
+  private final DriverMemory memory;
+  private final int maxSize;
+  private final int maxElements;
+  private final boolean indirect;
+  private final boolean eventIdx;
+  private final boolean inOrder;
+  private final MemorySegment ring;
+  private final MemorySegment tables;
+  private final long desc;
+  private final long tableDevice;
+  private final long driverEvent;
+  private final long deviceEvent;
+
+  /** By buffer id: the free list. */
+  private final short[] nextId;
+
+  /** By buffer id: what the driver gave; null when this id is no buffer in flight. */
+  private final Object[] tokens;
+
+  /** By buffer id: how many descriptors of the ring it takes. */
+  private final short[] taken;
+
+  /** By buffer id: bytes that the device may write. */
+  private final long[] writable;
+
+  /** By buffer id: the free-running number of the buffer. */
+  private final int[] number;
+
+  /** In order: buffer ids by their number, modulo the queue size. */
+  private final short[] order;
+
+  private int size;
+  private int freeId;
+  private int freeCount;
+  private int inFlight;
+
+  private int nextAvail;
+  private boolean availWrap;
+
+  /** Descriptors written since the last publication; the first of them lacks its flags. */
+  private int unpublished;
+
+  private int firstUnpublished;
+  private int firstFlags;
+
+  /** Free-running numbers of buffers. */
+  private int added;
+
+  private int published;
+  private int taking;
+
+  private int nextUsed;
+  private boolean usedWrap;
+
+  /** In order: buffers of a batch that are still to be taken, all but the last used whole. */
+  private int batch;
+
+  private long batchWritten;
+  private boolean callbackEnabled;
+  private long written;
+
+  PackedDriverQueue(DriverQueueOptions options, DriverMemory memory, QueueNotifier notifier)
+      throws IOException {
+    super(options.index(), options.name(), notifier);
+    this.memory = memory;
+    this.maxSize = options.size();
+    this.indirect =
+        options.maxElements() > 1
+            && options.features().has(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
+    this.maxElements = Math.min(options.maxElements(), maxSize);
+    this.eventIdx = options.features().has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
+    this.inOrder = options.features().has(ReservedFeatures.VIRTIO_F_IN_ORDER);
+    // The two event structures have cache lines of their own: each side writes one of them.
+    long events = (PackedRing.descSize(maxSize) + 63) & -64;
+    this.ring = memory.allocate(events + 128, 64);
+    this.desc = ring.address();
+    this.driverEvent = desc + events;
+    this.deviceEvent = driverEvent + 64;
+    MemorySegment tableMemory = null;
+    if (indirect) {
+      try {
+        tableMemory = memory.allocate((long) maxSize * this.maxElements * DESC_SIZE, 64);
+      } finally {
+        if (tableMemory == null) {
+          memory.release(ring);
+        }
+      }
+    }
+    this.tables = tableMemory;
+    this.tableDevice = tables == null ? 0 : memory.deviceAddress(tables);
+    this.nextId = new short[maxSize];
+    this.tokens = new Object[maxSize];
+    this.taken = new short[maxSize];
+    this.writable = new long[maxSize];
+    this.number = new int[maxSize];
+    this.order = inOrder ? new short[maxSize] : null;
+    restart(maxSize);
+  }
+
+  @Override
+  void restart(int newSize) {
+    if (!PackedRing.isValidQueueSize(newSize) || newSize > maxSize) {
+      throw new IllegalArgumentException("queue size " + newSize + " of at most " + maxSize);
+    }
+    ring.fill((byte) 0);
+    size = newSize;
+    for (int i = 0; i < size; i++) {
+      nextId[i] = (short) (i + 1);
+    }
+    freeId = 0;
+    freeCount = size;
+    nextAvail = 0;
+    availWrap = true;
+    unpublished = 0;
+    added = 0;
+    published = 0;
+    taking = 0;
+    nextUsed = 0;
+    usedWrap = true;
+    batch = 0;
+    callbackEnabled = true;
+  }
+
+  @Override
+  public int size() {
+    return size;
+  }
+
+  @Override
+  public int maxSize() {
+    return maxSize;
+  }
+
+  @Override
+  public int freeCount() {
+    return freeCount;
+  }
+
+  @Override
+  public int inFlight() {
+    return inFlight;
+  }
+
+  @Override
+  public QueueLayout layout() {
+    long device = memory.deviceAddress(ring);
+    return new QueueLayout(
+        size,
+        device,
+        device + (driverEvent - desc),
+        device + (deviceEvent - desc),
+        QueueLayout.PACKED_START);
+  }
+
+  @Override
+  public boolean add(DriverBuffer buffer, Object token) throws PeerFault {
+    checkUsable();
+    int count = buffer.count();
+    if (count == 0 || token == null) {
+      throw new IllegalArgumentException(count == 0 ? "a buffer without elements" : "no token");
+    }
+    int id = freeId;
+    int descriptors;
+    if (indirect && count > 1 && count <= maxElements && count <= size) {
+      // A packed ring pays for every descriptor of a chain with a store of its own and a slot that
+      // stays taken, so a table always pays.
+      if (freeCount == 0) {
+        return false;
+      }
+      long offset = (long) id * maxElements * DESC_SIZE;
+      fillTable(tables.address() + offset, buffer);
+      put(tableDevice + offset, count * DESC_SIZE, id, VIRTQ_DESC_F_INDIRECT);
+      descriptors = 1;
+      counters.indirect++;
+    } else {
+      if (count > freeCount) {
+        if (count > size) {
+          throw new IllegalArgumentException(count + " elements for a queue of " + size);
+        }
+        return false;
+      }
+      int readable = buffer.readableCount();
+      for (int i = 0; i < count; i++) {
+        int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
+        put(
+            buffer.addresses[i],
+            buffer.lengths[i],
+            id,
+            i == count - 1 ? flags : flags | VIRTQ_DESC_F_NEXT);
+      }
+      descriptors = count;
+    }
+    freeId = nextId[id] & 0xffff;
+    freeCount -= descriptors;
+    taken[id] = (short) descriptors;
+    tokens[id] = token;
+    writable[id] = buffer.writableBytes();
+    number[id] = added;
+    if (inOrder) {
+      order[Integer.remainderUnsigned(added, size)] = (short) id;
+    }
+    added++;
+    inFlight++;
+    counters.added++;
+    return true;
+  }
+
+  /** Writes the next descriptor; the first of a batch without its flags. */
+  private void put(long address, int length, int id, int flags) {
+    long slot = desc + (long) DESC_SIZE * nextAvail;
+    int all = flags | PackedRing.availableFlags(availWrap);
+    RawMemory.putLong(slot, address);
+    if (unpublished == 0) {
+      firstUnpublished = nextAvail;
+      firstFlags = all;
+      RawMemory.putInt(slot + LEN, length);
+      RawMemory.putShort(slot + ID, id);
+    } else {
+      RawMemory.putLong(
+          slot + LEN, (long) all << 48 | (long) id << 32 | Integer.toUnsignedLong(length));
+    }
+    unpublished++;
+    if (++nextAvail == size) {
+      nextAvail = 0;
+      availWrap = !availWrap;
+    }
+  }
+
+  private static void fillTable(long table, DriverBuffer buffer) {
+    int readable = buffer.readableCount();
+    for (int i = 0; i < buffer.count(); i++) {
+      long slot = table + (long) DESC_SIZE * i;
+      long flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
+      RawMemory.putLong(slot, buffer.addresses[i]);
+      RawMemory.putLong(slot + LEN, flags << 48 | Integer.toUnsignedLong(buffer.lengths[i]));
+    }
+  }
+
+  @Override
+  public boolean kickPrepare() {
+    if (unpublished == 0 || isBroken()) {
+      return false;
+    }
+    int count = unpublished;
+    unpublished = 0;
+    published = added;
+    long first = desc + (long) DESC_SIZE * firstUnpublished;
+    RawMemory.putShortRelease(first + FLAGS, firstFlags); // pair [A]
+    VarHandle.fullFence(); // pair [C]
+    int event = RawMemory.getInt(deviceEvent);
+    boolean due = PackedRing.needEvent(event, nextAvail, availWrap, count, size, eventIdx);
+    if (due) {
+      counters.notificationsSent++;
+    } else {
+      counters.notificationsSuppressed++;
+    }
+    return due;
+  }
+
+  @Override
+  public boolean hasUsed() {
+    return batch > 0 || isUsed(nextUsed, usedWrap);
+  }
+
+  private boolean isUsed(int position, boolean wrap) {
+    long slot = desc + (long) DESC_SIZE * position;
+    return PackedRing.isUsed(RawMemory.getShortAcquire(slot + FLAGS), wrap); // pair [B]
+  }
+
+  @Override
+  public Object get() throws PeerFault {
+    checkUsable();
+    if (batch > 0) {
+      return takeInOrder();
+    }
+    long slot = desc + (long) DESC_SIZE * nextUsed;
+    int flags = RawMemory.getShortAcquire(slot + FLAGS); // pair [B]
+    if (!PackedRing.isUsed(flags, usedWrap)) {
+      return null;
+    }
+    long word = RawMemory.getLong(slot + LEN);
+    int id = (int) (word >>> 32) & 0xffff;
+    if (id >= size) {
+      throw broken(FaultReason.USED_ID_OUT_OF_RANGE, id);
+    }
+    if (tokens[id] == null || number[id] - published >= 0) {
+      throw broken(FaultReason.USED_ID_NOT_AVAILABLE, id);
+    }
+    // Without WRITE the length is reserved.
+    long bytes = (flags & VIRTQ_DESC_F_WRITE) == 0 ? 0 : word & 0xffff_ffffL;
+    if (bytes > writable[id]) {
+      throw broken(FaultReason.USED_LENGTH_TOO_LONG, bytes);
+    }
+    if (inOrder) {
+      batch = number[id] - taking + 1;
+      batchWritten = bytes;
+      return takeInOrder();
+    }
+    return take(id, bytes);
+  }
+
+  /** The oldest buffer of a batch: all but the last were used whole. */
+  private Object takeInOrder() {
+    int id = order[Integer.remainderUnsigned(taking, size)] & 0xffff;
+    taking++;
+    batch--;
+    return take(id, batch == 0 ? batchWritten : writable[id]);
+  }
+
+  private Object take(int id, long bytes) {
+    Object token = tokens[id];
+    written = bytes;
+    nextUsed += taken[id] & 0xffff;
+    if (nextUsed >= size) {
+      nextUsed -= size;
+      usedWrap = !usedWrap;
+    }
+    free(id);
+    counters.used++;
+    if (callbackEnabled && eventIdx) {
+      putDriverEvent(nextUsed, usedWrap, RING_EVENT_FLAGS_DESC);
+      VarHandle.fullFence(); // pair [D]
+    }
+    return token;
+  }
+
+  private void free(int id) {
+    nextId[id] = (short) freeId;
+    freeId = id;
+    freeCount += taken[id] & 0xffff;
+    tokens[id] = null;
+    inFlight--;
+  }
+
+  @Override
+  public long writtenLength() {
+    return written;
+  }
+
+  /** One store for offset, wrap counter and flags, so that the device never sees half of it. */
+  private void putDriverEvent(int offset, boolean wrap, int flags) {
+    RawMemory.putInt(driverEvent, flags << 16 | offset | (wrap ? WRAP : 0));
+  }
+
+  @Override
+  public void disableCallback() {
+    if (callbackEnabled) {
+      callbackEnabled = false;
+      putDriverEvent(0, false, RING_EVENT_FLAGS_DISABLE);
+    }
+  }
+
+  @Override
+  public int prepareCallback() {
+    callbackEnabled = true;
+    putDriverEvent(nextUsed, usedWrap, eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE);
+    return nextUsed | (usedWrap ? WRAP : 0);
+  }
+
+  @Override
+  public boolean hasUsedSince(int position) {
+    VarHandle.fullFence(); // pair [D]
+    return batch > 0 || isUsed(position & (WRAP - 1), (position & WRAP) != 0);
+  }
+
+  @Override
+  public boolean enableCallbackDelayed() {
+    if (!eventIdx) {
+      return enableCallback();
+    }
+    callbackEnabled = true;
+    int most = (size - freeCount - unpublished) * 3 / 4;
+    int position = nextUsed + most;
+    boolean wrap = usedWrap;
+    if (position >= size) {
+      position -= size;
+      wrap = !wrap;
+    }
+    putDriverEvent(position, wrap, RING_EVENT_FLAGS_DESC);
+    VarHandle.fullFence(); // pair [D]
+    // The device may have passed that place without writing a descriptor there, in the midst of a
+    // chain: then nothing would come for what is used already.
+    return !hasUsed();
+  }
+
+  @Override
+  public Object detachUnused() {
+    for (int id = 0; inFlight > 0 && id < size; id++) {
+      Object token = tokens[id];
+      if (token != null) {
+        free(id);
+        return token;
+      }
+    }
+    return null;
+  }
+
+  @Override
+  public void release() {
+    memory.release(ring);
+    if (tables != null) {
+      memory.release(tables);
+    }
+  }
+}
