@@ -38,6 +38,7 @@ public final class ChainBuilder {
   private int indirectFrom = DIRECT_ONLY;
   private Long tableAddress;
   private int extraTableFlags;
+  private int chosenId = -1;
 
   ChainBuilder(ScriptedDriver driver) {
     this.driver = driver;
@@ -140,16 +141,30 @@ public final class ChainBuilder {
 
   /**
    * Uses these descriptors of the queue's table, in this order, instead of free ones. Whether they
-   * are free is not checked.
+   * are free is not checked. Split ring only: in a packed one the position is not a matter of
+   * choice.
    */
   public ChainBuilder at(int... descriptors) {
+    driver.ring();
     indexes = descriptors.clone();
     return this;
   }
 
   /**
-   * Writes the descriptors and the next entry of the available ring, but not the idx: the device
-   * does not see it yet.
+   * Gives it this buffer id instead of a free one; packed ring only. Whether it is free is not
+   * checked.
+   *
+   * @param id 0 to 65535
+   */
+  public ChainBuilder id(int id) {
+    driver.packedRing();
+    chosenId = id;
+    return this;
+  }
+
+  /**
+   * Writes the descriptors, but neither the available idx nor the flags of the batch's first
+   * descriptor: the device does not see it yet.
    *
    * @throws IllegalStateException when there are not enough free descriptors
    */
@@ -162,30 +177,29 @@ public final class ChainBuilder {
     if (count == 0) {
       throw new IllegalStateException("a buffer has at least one element");
     }
-    int[] table = indexes.length > 0 ? indexes : driver.takeFree(count);
+    int[] table = indexes.length > 0 ? indexes : driver.half().takeFree(count);
     if (table.length != count) {
       throw new IllegalArgumentException(count + " descriptors needed, " + table.length + " given");
     }
-    RawRing ring = driver.ring();
+    int id = chosenId >= 0 ? chosenId : driver.half().idOf(table);
     for (int i = 0; i < direct; i++) {
       Element e = elements.get(i);
-      boolean more = i + 1 < count;
       Piece piece = place(e, readable, writable);
-      ring.descriptor(
-          table[i], piece.address(), piece.length(), flags(e, more), more ? table[i + 1] : 0);
+      driver
+          .half()
+          .descriptor(table, i, id, piece.address(), piece.length(), flags(e, i + 1 < count));
     }
     if (withTable) {
-      addTable(table[count - 1], direct, readable, writable);
+      addTable(table, id, direct, readable, writable);
     }
     List<Integer> used = Arrays.stream(table).boxed().toList();
     TestChain chain =
-        new TestChain(
-            driver.memory(), table[0], used, List.copyOf(readable), List.copyOf(writable));
+        new TestChain(driver.memory(), id, used, List.copyOf(readable), List.copyOf(writable));
     driver.added(chain);
     return chain;
   }
 
-  private void addTable(int slot, int from, List<Piece> readable, List<Piece> writable) {
+  private void addTable(int[] slots, int id, int from, List<Piece> readable, List<Piece> writable) {
     int entries = elements.size() - from;
     long bytes = (long) SplitRing.DESC_SIZE * entries;
     long address =
@@ -194,22 +208,19 @@ public final class ChainBuilder {
     byte[] table = new byte[(int) bytes];
     for (int i = 0; i < entries; i++) {
       Element e = elements.get(from + i);
-      boolean more = i + 1 < entries;
       Piece piece = place(e, readable, writable);
       driver
-          .ring()
-          .descriptor(
+          .half()
+          .tableEntry(
               MemorySegment.ofArray(table),
-              (long) SplitRing.DESC_SIZE * i,
+              i,
               piece.address(),
               piece.length(),
-              flags(e, more),
-              more ? i + 1 : 0);
+              flags(e, i + 1 < entries));
     }
     driver.memory().write(address, table);
-    driver
-        .ring()
-        .descriptor(slot, address, bytes, SplitRing.VIRTQ_DESC_F_INDIRECT | extraTableFlags, 0);
+    int flags = SplitRing.VIRTQ_DESC_F_INDIRECT | extraTableFlags;
+    driver.half().descriptor(slots, slots.length - 1, id, address, bytes, flags);
   }
 
   private Piece place(Element e, List<Piece> readable, List<Piece> writable) {

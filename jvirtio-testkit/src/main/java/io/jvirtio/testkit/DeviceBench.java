@@ -54,14 +54,19 @@ public final class DeviceBench implements AutoCloseable {
     mark = memory.mark();
     owner = builder.threaded ? new ThreadOwner("bench") : new InlineOwner();
     recorder = new Recorder(builder.device.queueCount());
-    host = new DeviceHost(builder.device, recorder, builder.ringFeatures);
+    FeatureBits format =
+        FeatureBits.NONE
+            .withIf(builder.packed, ReservedFeatures.VIRTIO_F_RING_PACKED)
+            .withIf(builder.inOrder, ReservedFeatures.VIRTIO_F_IN_ORDER);
+    host = new DeviceHost(builder.device, recorder, builder.ringFeatures.or(format));
     host.setMemory(memory.snapshot(), queue -> null);
     order = builder.order;
-    FeatureBits offered = host.deviceFeatures();
+    // What many tests look at is the split ring: a packed one only for those who ask.
+    FeatureBits offered = host.deviceFeatures().without(ReservedFeatures.VIRTIO_F_RING_PACKED);
     if (builder.legacy) {
       offered = offered.without(ReservedFeatures.VIRTIO_F_VERSION_1);
     }
-    wanted = builder.features == null ? offered : builder.features;
+    wanted = (builder.features == null ? offered : builder.features).or(format);
     queueSize = builder.queueSize;
     drivers = new ScriptedDriver[host.queueCount()];
   }
@@ -79,6 +84,8 @@ public final class DeviceBench implements AutoCloseable {
     private FeatureBits ringFeatures = DeviceHost.ringFeatures();
     private ByteOrder order = ByteOrder.LITTLE_ENDIAN;
     private boolean legacy;
+    private boolean packed;
+    private boolean inOrder;
     private boolean threaded;
     private int queueSize;
 
@@ -92,7 +99,10 @@ public final class DeviceBench implements AutoCloseable {
       return this;
     }
 
-    /** The driver accepts exactly these features instead of all that are offered. */
+    /**
+     * The driver accepts exactly these features instead of all that are offered but for
+     * VIRTIO_F_RING_PACKED.
+     */
     public Builder features(FeatureBits accepted) {
       features = accepted;
       return this;
@@ -101,6 +111,18 @@ public final class DeviceBench implements AutoCloseable {
     /** The host offers only these of the ring features. */
     public Builder ringFeatures(FeatureBits offered) {
       ringFeatures = offered;
+      return this;
+    }
+
+    /** Queues are packed: VIRTIO_F_RING_PACKED is accepted too. */
+    public Builder packed() {
+      packed = true;
+      return this;
+    }
+
+    /** VIRTIO_F_IN_ORDER is offered and accepted too. */
+    public Builder inOrder() {
+      inOrder = true;
       return this;
     }
 
@@ -191,13 +213,17 @@ public final class DeviceBench implements AutoCloseable {
    * @return its driver
    */
   public ScriptedDriver startQueue(int queue) {
-    return startQueue(queue, RawRing.allocate(memory, sizeOf(queue)));
+    int size = sizeOf(queue);
+    return startQueue(
+        queue,
+        host.driverFeatures().has(ReservedFeatures.VIRTIO_F_RING_PACKED)
+            ? PackedRawRing.allocate(memory, size)
+            : RawRing.allocate(memory, size));
   }
 
   /** Enables a queue at this place, which a driver must be able to reach. */
   public ScriptedDriver startQueue(int queue, QueueLayout layout) {
-    boolean eventIdx = host.driverFeatures().has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
-    drivers[queue] = new ScriptedDriver(memory, layout, order, eventIdx);
+    drivers[queue] = new ScriptedDriver(memory, layout, host.driverFeatures(), order);
     startRawQueue(queue, layout);
     return drivers[queue];
   }

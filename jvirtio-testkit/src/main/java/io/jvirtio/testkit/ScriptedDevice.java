@@ -1,30 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.testkit;
 
-import static io.jvirtio.spec.SplitRing.DESC_SIZE;
-import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_INDIRECT;
-import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_NEXT;
-import static io.jvirtio.spec.SplitRing.VIRTQ_DESC_F_WRITE;
-
 import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.spec.SplitRing;
 import java.lang.foreign.MemorySegment;
-import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.List;
 
 /**
- * The device side of a split virtqueue for tests of drivers (virtio 1.4, Split Virtqueues): does
- * what a test says, right or wrong.
+ * The device side of a virtqueue for tests of drivers, split or packed (virtio 1.4, Split
+ * Virtqueues and Packed Virtqueues): does what a test says, right or wrong.
  *
  * <p>{@link #take}, {@link #use} and the notification methods keep every rule, and check that the
  * driver does: one that breaks a rule is an {@link IllegalStateException}. {@link #put}, {@link
- * #publish(int)} and {@link #ring} break any rule.
+ * #publish(int)}, {@link #ring} and {@link #packedRing} break any rule.
  *
  * <pre>{@code
  * ScriptedDevice.Buffer buffer = device.take();
@@ -47,17 +39,8 @@ public final class ScriptedDevice {
   public record Element(long address, long length, boolean writable) {}
 
   private final DriverMemory memory;
-  private final RawRing ring;
-  private final boolean indirect;
-  private final boolean eventIdx;
-
-  /** By head: the descriptors of the table that a buffer in flight takes. */
-  private final BitSet[] outstanding;
-
-  private final BitSet busy = new BitSet();
-  private int nextAvail;
-  private int nextUsed;
-  private int publishedUsed;
+  private final QueueLayout layout;
+  private final DeviceHalf half;
 
   /**
    * The device of a queue that is at its start.
@@ -70,13 +53,11 @@ public final class ScriptedDevice {
   public ScriptedDevice(
       DriverMemory memory, QueueLayout layout, FeatureBits features, ByteOrder order) {
     this.memory = memory;
-    this.ring = new RawRing(memory, layout, order);
-    this.indirect = features.has(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
-    this.eventIdx = features.has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
-    this.outstanding = new BitSet[layout.size()];
-    this.nextAvail = layout.start();
-    this.nextUsed = layout.start();
-    this.publishedUsed = layout.start();
+    this.layout = layout;
+    this.half =
+        features.has(ReservedFeatures.VIRTIO_F_RING_PACKED)
+            ? new PackedDeviceHalf(memory, new PackedRawRing(memory, layout), features)
+            : new SplitDeviceHalf(memory, new RawRing(memory, layout, order), features);
   }
 
   /** A buffer that the driver made available. */
@@ -91,7 +72,7 @@ public final class ScriptedDevice {
       this.elements = List.copyOf(elements);
     }
 
-    /** The index of its first descriptor: its id in the used ring. */
+    /** Its id in a used element: the index of its first descriptor, or the buffer id (packed). */
     public int head() {
       return head;
     }
@@ -158,14 +139,41 @@ public final class ScriptedDevice {
     }
   }
 
-  /** The naked ring. */
+  private SplitDeviceHalf split() {
+    if (half instanceof SplitDeviceHalf split) {
+      return split;
+    }
+    throw new IllegalStateException("the queue is packed");
+  }
+
+  private PackedDeviceHalf packed() {
+    if (half instanceof PackedDeviceHalf packed) {
+      return packed;
+    }
+    throw new IllegalStateException("the queue is split");
+  }
+
+  /**
+   * The naked ring of a split queue.
+   *
+   * @throws IllegalStateException when the queue is packed
+   */
   public RawRing ring() {
-    return ring;
+    return split().ring();
+  }
+
+  /**
+   * The naked ring of a packed queue.
+   *
+   * @throws IllegalStateException when the queue is split
+   */
+  public PackedRawRing packedRing() {
+    return packed().ring();
   }
 
   /** Where the queue is. */
   public QueueLayout layout() {
-    return ring.layout();
+    return layout;
   }
 
   /** The memory that the driver shares with it. */
@@ -173,19 +181,30 @@ public final class ScriptedDevice {
     return memory;
   }
 
-  /** The free-running idx of the next available entry that {@link #take} reads. */
+  /**
+   * Split: the free-running idx of the next available entry that {@link #take} reads. Packed: the
+   * position of the next descriptor, 0 to queue size - 1.
+   */
   public int nextAvail() {
-    return nextAvail;
+    return half instanceof PackedDeviceHalf packed ? packed.nextAvail : split().nextAvail;
   }
 
-  /** The free-running idx at which the next used entry is put. */
+  /**
+   * Split: the free-running idx at which the next used entry is put. Packed: the position of the
+   * next used descriptor, 0 to queue size - 1.
+   */
   public int nextUsed() {
-    return nextUsed;
+    return half instanceof PackedDeviceHalf packed ? packed.nextUsed : split().nextUsed;
+  }
+
+  /** Packed: the Device Ring Wrap Counter. */
+  public boolean usedWrap() {
+    return packed().usedWrap();
   }
 
   /** How many buffers wait for {@link #take}. */
   public int available() {
-    return (ring.availIdx() - nextAvail) & 0xffff;
+    return half.available();
   }
 
   /**
@@ -195,27 +214,16 @@ public final class ScriptedDevice {
    * @throws IllegalStateException when the driver breaks a rule of the specification
    */
   public Buffer take() {
-    int waiting = available();
-    if (waiting == 0) {
+    DeviceHalf.Taken taken = half.take();
+    if (taken == null) {
       return null;
     }
-    if (waiting > layout().size()) {
-      throw new IllegalStateException(
-          "available idx " + ring.availIdx() + " is " + waiting + " ahead");
-    }
-    int head = ring.availEntry(nextAvail);
-    check(head < layout().size(), head, "is not below the queue size");
-    check(outstanding[head] == null, head, "is in flight already");
-    BitSet taken = new BitSet();
-    List<Element> elements = new ArrayList<>();
-    boolean table = walk(head, taken, elements);
-    check(elements.size() <= layout().size(), head, "has more elements than the queue size");
-    checkElements(head, elements);
-    check(!taken.intersects(busy), head, "shares a descriptor with another buffer in flight");
-    busy.or(taken);
-    outstanding[head] = taken;
-    nextAvail = (nextAvail + 1) & 0xffff;
-    return new Buffer(head, table, elements);
+    DeviceHalf.check(
+        taken.elements().size() <= layout.size(),
+        taken.id(),
+        "has more elements than the queue size");
+    checkElements(taken.id(), taken.elements());
+    return new Buffer(taken.id(), taken.table(), taken.elements());
   }
 
   /** Takes all buffers that are available. */
@@ -227,71 +235,17 @@ public final class ScriptedDevice {
     return all;
   }
 
-  /** Follows the chain in the descriptor table; says whether it led to an indirect table. */
-  private boolean walk(int head, BitSet taken, List<Element> elements) {
-    int at = head;
-    while (true) {
-      check(at < layout().size(), head, "has a next that is not below the queue size");
-      check(!taken.get(at), head, "is a loop");
-      taken.set(at);
-      RawRing.Descriptor descriptor = ring.descriptor(at);
-      boolean more = (descriptor.flags() & VIRTQ_DESC_F_NEXT) != 0;
-      if ((descriptor.flags() & VIRTQ_DESC_F_INDIRECT) != 0) {
-        check(indirect, head, "is indirect, which was not negotiated");
-        check(!more, head, "is indirect and has a next");
-        check(
-            descriptor.len() > 0 && descriptor.len() % DESC_SIZE == 0,
-            head,
-            "has an indirect table of " + descriptor.len() + " bytes");
-        walkTable(head, descriptor, elements);
-        return true;
-      }
-      elements.add(element(descriptor));
-      if (!more) {
-        return false;
-      }
-      at = descriptor.next();
-    }
-  }
-
-  private void walkTable(int head, RawRing.Descriptor descriptor, List<Element> elements) {
-    MemorySegment table = RawRing.slice(memory, descriptor.addr(), descriptor.len());
-    int entries = (int) (descriptor.len() / DESC_SIZE);
-    int at = 0;
-    for (int steps = 0; ; steps++) {
-      check(at < entries, head, "has a next that is not in its indirect table");
-      check(steps < entries, head, "is a loop in its indirect table");
-      RawRing.Descriptor entry = ring.descriptor(table, (long) DESC_SIZE * at);
-      check((entry.flags() & VIRTQ_DESC_F_INDIRECT) == 0, head, "is indirect in an indirect table");
-      elements.add(element(entry));
-      if ((entry.flags() & VIRTQ_DESC_F_NEXT) == 0) {
-        return;
-      }
-      at = entry.next();
-    }
-  }
-
-  private static Element element(RawRing.Descriptor descriptor) {
-    return new Element(
-        descriptor.addr(), descriptor.len(), (descriptor.flags() & VIRTQ_DESC_F_WRITE) != 0);
-  }
-
-  private void checkElements(int head, List<Element> elements) {
+  private void checkElements(int id, List<Element> elements) {
     boolean writable = false;
     long total = 0;
     for (Element element : elements) {
-      check(element.writable() || !writable, head, "has a readable element after a writable one");
+      DeviceHalf.check(
+          element.writable() || !writable, id, "has a readable element after a writable one");
       writable = element.writable();
       total += element.length();
       RawRing.slice(memory, element.address(), element.length());
     }
-    check(total <= 1L << 32, head, "is longer than 2^32 bytes");
-  }
-
-  private static void check(boolean kept, int head, String what) {
-    if (!kept) {
-      throw new IllegalStateException("available buffer " + head + " " + what);
-    }
+    DeviceHalf.check(total <= 1L << 32, id, "is longer than 2^32 bytes");
   }
 
   /**
@@ -306,18 +260,25 @@ public final class ScriptedDevice {
   }
 
   /**
-   * Writes the next used element, whatever it refers to. Not published yet.
+   * Writes the next used element, whatever it refers to. Not published yet. A packed ring goes on
+   * behind the buffer's descriptors, or behind one when there is no such buffer.
    *
-   * @param id any; the low 32 bits are stored
+   * @param id any; the low 32 bits are stored, or 16 (packed)
    * @param length any; the low 32 bits are stored
    */
   public void put(long id, long length) {
-    if (id >= 0 && id < outstanding.length && outstanding[(int) id] != null) {
-      busy.andNot(outstanding[(int) id]);
-      outstanding[(int) id] = null;
-    }
-    ring.usedEntry(nextUsed, id, length);
-    nextUsed = (nextUsed + 1) & 0xffff;
+    half.put(List.of(), id, length);
+  }
+
+  /**
+   * Writes one used element for several buffers (In-order use of descriptors). Not published yet.
+   *
+   * @param batch the oldest ones in flight, in order
+   * @param length bytes that the device says it has written into the last of them
+   */
+  public void putBatch(List<Buffer> batch, long length) {
+    List<Integer> skipped = batch.subList(0, batch.size() - 1).stream().map(Buffer::head).toList();
+    half.put(skipped, batch.getLast().head(), length);
   }
 
   /**
@@ -327,28 +288,16 @@ public final class ScriptedDevice {
    *     Suppression)
    */
   public boolean publish() {
-    int before = publishedUsed;
-    publishedUsed = nextUsed;
-    ring.usedIdx(nextUsed);
-    return wantsNotification(before);
+    return half.publish();
   }
 
   /**
-   * Writes any used idx, and goes on from there.
+   * Split: writes any used idx, and goes on from there.
    *
    * @param idx the low 16 bits are stored
    */
   public void publish(int idx) {
-    nextUsed = idx & 0xffff;
-    publishedUsed = nextUsed;
-    ring.usedIdx(idx);
-  }
-
-  private boolean wantsNotification(int before) {
-    VarHandle.fullFence();
-    return eventIdx
-        ? SplitRing.needEvent(ring.usedEvent(), publishedUsed, before)
-        : (ring.availFlags() & SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT) == 0;
+    split().publish(idx);
   }
 
   /**
@@ -358,22 +307,11 @@ public final class ScriptedDevice {
    * @return false when a buffer became available in between
    */
   public boolean enableNotifications() {
-    if (eventIdx) {
-      ring.availEvent(nextAvail);
-    } else {
-      ring.usedFlags(0);
-    }
-    VarHandle.fullFence();
-    return available() == 0;
+    return half.enableNotifications();
   }
 
   /** Says that available buffer notifications are not needed. */
   public void disableNotifications() {
-    if (eventIdx) {
-      // Half a turn ahead: as far from the next available buffer as an index can be.
-      ring.availEvent((nextAvail + 0x8000) & 0xffff);
-    } else {
-      ring.usedFlags(SplitRing.VIRTQ_USED_F_NO_NOTIFY);
-    }
+    half.disableNotifications();
   }
 }

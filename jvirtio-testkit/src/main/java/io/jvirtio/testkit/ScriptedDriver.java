@@ -2,20 +2,23 @@
 package io.jvirtio.testkit;
 
 import io.jvirtio.queue.QueueLayout;
-import io.jvirtio.spec.SplitRing;
-import java.lang.invoke.VarHandle;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
-import java.util.BitSet;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
- * The driver side of a split virtqueue for tests (virtio 1.4, Split Virtqueues).
+ * The driver side of a virtqueue for tests, split or packed (virtio 1.4, Split Virtqueues and
+ * Packed Virtqueues).
  *
- * <p>{@link #chain}, {@link #publish} and {@link #poll} keep every rule. {@link #ring} breaks any:
- * it writes each field of the shared memory as it is told. The driver keeps its own copy of what is
- * in flight and believes nothing that it reads back: a used entry that matches no buffer is an
- * {@link IllegalStateException}.
+ * <p>{@link #chain}, {@link #publish} and {@link #poll} keep every rule. {@link #ring} and {@link
+ * #packedRing} break any: they write each field of the shared memory as they are told. The driver
+ * keeps its own copy of what is in flight and believes nothing that it reads back: a used element
+ * that matches no buffer is an {@link IllegalStateException}.
  *
  * <p>Not thread-safe; the device may run on another thread.
  */
@@ -34,32 +37,54 @@ public final class ScriptedDriver {
   }
 
   private final TestMemory memory;
-  private final RawRing ring;
+  private final QueueLayout layout;
   private final ByteOrder order;
-  private final boolean eventIdx;
-  private final TestChain[] inFlight;
-  private final BitSet free = new BitSet();
-  private int nextAvail;
-  private int publishedAvail;
-  private int nextUsed;
+  private final boolean inOrder;
+  private final DriverHalf half;
+
+  /** By id, in the order in which they were made available. */
+  private final Map<Integer, TestChain> inFlight;
+
+  /** In order: buffers that the last used element stands for and that were not polled yet. */
+  private int batch;
+
+  private long batchLength;
 
   /**
-   * A driver of a queue that is at its start.
+   * A driver of a split queue that is at its start.
    *
    * @param layout where the queue is; {@link RawRing#allocate} makes one
    * @param order little-endian, except in a legacy session
    * @param eventIdx whether VIRTIO_F_EVENT_IDX was negotiated
    */
   public ScriptedDriver(TestMemory memory, QueueLayout layout, ByteOrder order, boolean eventIdx) {
+    this(
+        memory,
+        layout,
+        FeatureBits.NONE.withIf(eventIdx, ReservedFeatures.VIRTIO_F_EVENT_IDX),
+        order);
+  }
+
+  /**
+   * A driver of a queue that is at its start, in the format that was negotiated.
+   *
+   * @param layout where the queue is; {@link RawRing#allocate} or {@link PackedRawRing#allocate}
+   *     makes one
+   * @param features what was negotiated
+   * @param order little-endian, except in a legacy session
+   */
+  public ScriptedDriver(
+      TestMemory memory, QueueLayout layout, FeatureBits features, ByteOrder order) {
     this.memory = memory;
-    this.ring = new RawRing(memory, layout, order);
+    this.layout = layout;
     this.order = order;
-    this.eventIdx = eventIdx;
-    this.inFlight = new TestChain[layout.size()];
-    this.free.set(0, layout.size());
-    this.nextAvail = layout.start();
-    this.publishedAvail = layout.start();
-    this.nextUsed = layout.start();
+    this.inOrder = features.has(ReservedFeatures.VIRTIO_F_IN_ORDER);
+    this.inFlight = inOrder ? new LinkedHashMap<>() : new HashMap<>();
+    boolean eventIdx = features.has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
+    this.half =
+        features.has(ReservedFeatures.VIRTIO_F_RING_PACKED)
+            ? new PackedDriverHalf(new PackedRawRing(memory, layout), eventIdx)
+            : new SplitDriverHalf(new RawRing(memory, layout, order), eventIdx, inOrder);
   }
 
   /** The memory that its buffers are in. */
@@ -67,19 +92,55 @@ public final class ScriptedDriver {
     return memory;
   }
 
-  /** The naked ring. */
+  private SplitDriverHalf split() {
+    if (half instanceof SplitDriverHalf split) {
+      return split;
+    }
+    throw new IllegalStateException("the queue is packed");
+  }
+
+  private PackedDriverHalf packed() {
+    if (half instanceof PackedDriverHalf packed) {
+      return packed;
+    }
+    throw new IllegalStateException("the queue is split");
+  }
+
+  DriverHalf half() {
+    return half;
+  }
+
+  /** Whether the queue is packed. */
+  public boolean isPacked() {
+    return half instanceof PackedDriverHalf;
+  }
+
+  /**
+   * The naked ring of a split queue.
+   *
+   * @throws IllegalStateException when the queue is packed
+   */
   public RawRing ring() {
-    return ring;
+    return split().ring();
+  }
+
+  /**
+   * The naked ring of a packed queue.
+   *
+   * @throws IllegalStateException when the queue is split
+   */
+  public PackedRawRing packedRing() {
+    return packed().ring();
   }
 
   /** Where the queue is. */
   public QueueLayout layout() {
-    return ring.layout();
+    return layout;
   }
 
   /** The queue size. */
   public int size() {
-    return ring.layout().size();
+    return layout.size();
   }
 
   /** The byte order of the session. */
@@ -89,7 +150,7 @@ public final class ScriptedDriver {
 
   /** Descriptors that no buffer in flight uses. */
   public int freeDescriptors() {
-    return free.cardinality();
+    return half.freeDescriptors();
   }
 
   /** Starts a buffer. */
@@ -97,36 +158,40 @@ public final class ScriptedDriver {
     return new ChainBuilder(this);
   }
 
-  int[] takeFree(int count) {
-    if (count > free.cardinality()) {
-      throw new IllegalStateException(
-          count + " descriptors wanted, " + free.cardinality() + " are free");
-    }
-    return free.stream().limit(count).toArray();
-  }
-
   void added(TestChain chain) {
-    if (chain.head() >= 0 && chain.head() < inFlight.length) {
-      inFlight[chain.head()] = chain;
-    }
-    chain.descriptors().forEach(free::clear);
-    addHead(chain.head());
+    inFlight.put(chain.head(), chain);
+    half.add(chain);
   }
 
-  /** Writes the next entry of the available ring, whatever it refers to. */
+  /** Split: writes the next entry of the available ring, whatever it refers to. */
   public void addHead(int head) {
-    ring.availEntry(nextAvail, head);
-    nextAvail = (nextAvail + 1) & 0xffff;
+    split().addHead(head);
   }
 
-  /** The free-running idx at which the next buffer is added. */
+  /**
+   * Split: the free-running idx at which the next buffer is added. Packed: the position of the next
+   * descriptor, 0 to queue size - 1.
+   */
   public int nextAvail() {
-    return nextAvail;
+    return half instanceof PackedDriverHalf packed ? packed.nextAvail : split().nextAvail;
   }
 
-  /** The free-running idx of the next used entry that {@link #poll} reads. */
+  /** Packed: the Driver Ring Wrap Counter. */
+  public boolean availWrap() {
+    return packed().availWrap();
+  }
+
+  /**
+   * Split: the free-running idx of the next used entry that {@link #poll} reads. Packed: the
+   * position of the next used descriptor.
+   */
   public int nextUsed() {
-    return nextUsed;
+    return half instanceof PackedDriverHalf packed ? packed.nextUsed : split().nextUsed;
+  }
+
+  /** Packed: the wrap counter of the next used descriptor. */
+  public boolean usedWrap() {
+    return packed().usedWrap;
   }
 
   /**
@@ -136,44 +201,104 @@ public final class ScriptedDriver {
    *     Notification Suppression)
    */
   public boolean publish() {
-    int before = publishedAvail;
-    publishedAvail = nextAvail;
-    ring.availIdx(nextAvail);
-    VarHandle.fullFence();
-    return eventIdx
-        ? SplitRing.needEvent(ring.availEvent(), nextAvail, before)
-        : (ring.usedFlags() & SplitRing.VIRTQ_USED_F_NO_NOTIFY) == 0;
+    return half.publish();
   }
 
   /** How many used buffers wait for {@link #poll}. */
   public int pending() {
-    return (ring.usedIdx() - nextUsed) & 0xffff;
+    return switch (half) {
+      case SplitDriverHalf split -> batch + split.waiting();
+      case PackedDriverHalf packed -> batch + pending(packed);
+    };
+  }
+
+  private int pending(PackedDriverHalf packed) {
+    int position = packed.nextUsed;
+    boolean wrap = packed.usedWrap;
+    List<TestChain> left = new ArrayList<>(inFlight.values());
+    left = left.subList(batch, left.size());
+    int count = 0;
+    while (!left.isEmpty() && packed.isUsed(position, wrap)) {
+      int at = indexOf(left, packed.entry(position).id());
+      List<TestChain> taken = left.subList(inOrder ? 0 : Math.max(at, 0), Math.max(at, 0) + 1);
+      count += taken.size();
+      for (TestChain chain : taken) {
+        position += chain.descriptors().size();
+      }
+      taken.clear();
+      if (position >= size()) {
+        position -= size();
+        wrap = !wrap;
+      }
+    }
+    return count;
+  }
+
+  private static int indexOf(List<TestChain> chains, long id) {
+    for (int i = 0; i < chains.size(); i++) {
+      if (chains.get(i).head() == id) {
+        return i;
+      }
+    }
+    return -1;
   }
 
   /**
-   * Takes the next used buffer and frees its descriptors.
+   * Takes the next used buffer and frees its descriptors. In order, one used element stands for
+   * several buffers, of which all but the last count as written completely.
    *
    * @return null when there is none
    * @throws IllegalStateException when the device names a buffer that is not in flight, or says it
    *     has written more than the buffer holds
    */
   public Used poll() {
-    if (pending() == 0) {
+    if (batch > 0) {
+      return pollBatch();
+    }
+    DriverHalf.Entry entry = half.next();
+    if (entry == null) {
       return null;
     }
-    long id = ring.usedId(nextUsed);
-    long length = ring.usedLen(nextUsed);
-    TestChain chain = id < inFlight.length ? inFlight[(int) id] : null;
+    TestChain chain = entry.id() < 1 << 16 ? inFlight.get((int) entry.id()) : null;
     if (chain == null) {
-      throw new IllegalStateException("device used buffer " + id + ", which is not in flight");
-    }
-    if (length > chain.writableLength()) {
       throw new IllegalStateException(
-          "device wrote " + length + " bytes into a buffer of " + chain.writableLength());
+          "device used buffer " + entry.id() + ", which is not in flight");
     }
-    inFlight[(int) id] = null;
-    chain.descriptors().forEach(free::set);
-    nextUsed = (nextUsed + 1) & 0xffff;
+    if (entry.length() > chain.writableLength()) {
+      throw new IllegalStateException(
+          "device wrote " + entry.length() + " bytes into a buffer of " + chain.writableLength());
+    }
+    if (inOrder) {
+      openBatch(chain, entry.length());
+      return pollBatch();
+    }
+    half.advance(1, chain.descriptors().size());
+    return take(chain, entry.length());
+  }
+
+  /** The element stands for all buffers up to this one. */
+  private void openBatch(TestChain last, long length) {
+    batchLength = length;
+    int descriptors = 0;
+    for (TestChain chain : inFlight.values()) {
+      batch++;
+      descriptors += chain.descriptors().size();
+      if (chain == last) {
+        break;
+      }
+    }
+    half.advance(batch, descriptors);
+  }
+
+  private Used pollBatch() {
+    TestChain oldest = inFlight.values().iterator().next();
+    batch--;
+    return take(oldest, batch == 0 ? batchLength : oldest.writableLength());
+  }
+
+  private Used take(TestChain chain, long length) {
+    inFlight.remove(chain.head());
+    half.free(chain);
     return new Used(chain, length);
   }
 
@@ -193,22 +318,11 @@ public final class ScriptedDriver {
    * @return false when a buffer was used in between
    */
   public boolean enableNotifications() {
-    if (eventIdx) {
-      ring.usedEvent(nextUsed);
-    } else {
-      ring.availFlags(0);
-    }
-    VarHandle.fullFence();
-    return pending() == 0;
+    return half.enableNotifications();
   }
 
   /** Says that used buffer notifications are not needed. */
   public void disableNotifications() {
-    if (eventIdx) {
-      // Half a turn ahead: as far from the next used buffer as an index can be.
-      ring.usedEvent((nextUsed + 0x8000) & 0xffff);
-    } else {
-      ring.availFlags(SplitRing.VIRTQ_AVAIL_F_NO_INTERRUPT);
-    }
+    half.disableNotifications();
   }
 }

@@ -7,8 +7,8 @@ import java.util.List;
  * A buffer that the scripted driver made available.
  *
  * @param memory where its pieces are
- * @param head the index of its first descriptor
- * @param descriptors the indexes of all its descriptors in the queue's table, head first
+ * @param head the index of its first descriptor (split), or its buffer id (packed)
+ * @param descriptors the indexes of all its descriptors in the queue's table or ring, first first
  * @param readable the device-readable pieces, in order
  * @param writable the device-writable pieces, in order
  */
