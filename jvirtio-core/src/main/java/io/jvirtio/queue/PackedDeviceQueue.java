@@ -97,8 +97,9 @@ public final class PackedDeviceQueue extends DeviceQueue {
     if (!isAvailable(nextAvail, availWrap)) {
       return false;
     }
-    if (held == size()) {
-      // It would overwrite what is in flight: a driver that confuses its wrap counter, or a bait.
+    // It would overwrite what is in flight, or used and not published: a driver that confuses its
+    // wrap counter, or one that never lets a batch end.
+    if (held + unpublished >= size()) {
       throw new PeerFault(FaultReason.RING_OVERRUN, nextAvail);
     }
     return true;
@@ -118,7 +119,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
     long word;
     int flags;
     do {
-      if (held + count == size()) {
+      if (held + unpublished + count >= size()) {
         throw new PeerFault(FaultReason.CHAIN_TOO_LONG, nextAvail);
       }
       long slot = desc + (long) DESC_SIZE * position;

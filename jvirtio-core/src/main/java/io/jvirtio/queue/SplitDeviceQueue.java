@@ -108,9 +108,10 @@ public final class SplitDeviceQueue extends DeviceQueue {
       return true;
     }
     int idx = order16(RawMemory.getShortAcquire(avail + IDX)); // pair [A]
-    // A driver has at most queue size buffers out; those in flight count as well.
+    // A driver has at most queue size buffers out. Those in flight count as well, and those that
+    // are used and not published: else a driver could see to it that a batch never ends.
     int fresh = (idx - nextAvail) & 0xffff;
-    if (fresh + inFlight() > size()) {
+    if (fresh + inFlight() + ((nextUsed - publishedUsed) & 0xffff) > size()) {
       throw new PeerFault(FaultReason.AVAIL_IDX_JUMP, idx);
     }
     availIdx = idx;
