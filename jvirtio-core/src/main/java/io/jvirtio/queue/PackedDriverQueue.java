@@ -70,8 +70,11 @@ public final class PackedDriverQueue extends DriverQueue {
   /** By buffer id: the free-running number of the buffer. */
   private final int[] number;
 
-  /** In order: buffer ids by their number, modulo the queue size. */
+  /** In order: buffer ids in the order in which they were added, round and round. */
   private final short[] order;
+
+  private int orderEnd;
+  private int oldest;
 
   private int size;
   private int freeId;
@@ -159,6 +162,8 @@ public final class PackedDriverQueue extends DriverQueue {
     added = 0;
     published = 0;
     taking = 0;
+    orderEnd = 0;
+    oldest = 0;
     nextUsed = 0;
     usedWrap = true;
     batch = 0;
@@ -241,7 +246,8 @@ public final class PackedDriverQueue extends DriverQueue {
     writable[id] = buffer.writableBytes();
     number[id] = added;
     if (inOrder) {
-      order[Integer.remainderUnsigned(added, size)] = (short) id;
+      order[orderEnd] = (short) id;
+      orderEnd = orderEnd + 1 == size ? 0 : orderEnd + 1;
     }
     added++;
     inFlight++;
@@ -345,7 +351,8 @@ public final class PackedDriverQueue extends DriverQueue {
 
   /** The oldest buffer of a batch: all but the last were used whole. */
   private Object takeInOrder() {
-    int id = order[Integer.remainderUnsigned(taking, size)] & 0xffff;
+    int id = order[oldest] & 0xffff;
+    oldest = oldest + 1 == size ? 0 : oldest + 1;
     taking++;
     batch--;
     return take(id, batch == 0 ? batchWritten : writable[id]);
