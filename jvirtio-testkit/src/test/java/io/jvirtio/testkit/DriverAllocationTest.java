@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.memory.PeerFault;
+import io.jvirtio.spec.PackedRing;
 import java.lang.reflect.Method;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -41,7 +42,6 @@ class DriverAllocationTest {
 
   /** The device's part allocates nothing either: it writes what it knows must be there. */
   private static void run(QueuePair pair, int start) throws PeerFault {
-    RawRing ring = pair.device.ring();
     var readable = pair.data.asSlice(0, 16);
     var writable = pair.data.asSlice(16, 16);
     for (int i = start; i < start + REQUESTS; i += BATCH) {
@@ -52,10 +52,11 @@ class DriverAllocationTest {
         added++;
       }
       pair.queue.kick();
-      for (int j = 0; j < added; j++) {
-        ring.usedEntry(i + j, ring.availEntry(i + j), 16);
+      if (pair.session.isPacked()) {
+        usePacked(pair, i, added);
+      } else {
+        use(pair.device.ring(), i, added);
       }
-      ring.usedIdx(i + added);
       pair.queue.disableCallback();
       int got = 0;
       while (pair.queue.get() != null) {
@@ -64,6 +65,26 @@ class DriverAllocationTest {
       if (added != BATCH || got != BATCH || !pair.queue.enableCallback()) {
         throw new AssertionError(added + " added, " + got + " came back after " + i);
       }
+    }
+  }
+
+  private static void use(RawRing ring, int from, int count) {
+    for (int j = 0; j < count; j++) {
+      ring.usedEntry(from + j, ring.availEntry(from + j), 16);
+    }
+    ring.usedIdx(from + count);
+  }
+
+  /** In order, so that each used descriptor is written where its buffer began. */
+  private static void usePacked(QueuePair pair, int from, int count) {
+    PackedRawRing ring = pair.device.packedRing();
+    int size = pair.queue.size();
+    int descriptors = pair.session.isIndirect() ? 1 : 2;
+    for (int j = 0; j < count; j++) {
+      int at = (from + j) * descriptors;
+      ring.used(at % size, 16, ring.id((at + descriptors - 1) % size));
+      boolean wrap = at / size % 2 == 0;
+      ring.flags(at % size, PackedRing.usedFlags(wrap) | PackedRing.VIRTQ_DESC_F_WRITE);
     }
   }
 

@@ -13,6 +13,7 @@ import java.io.IOException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Who wakes whom: kick and callback of the driver's split queue. */
@@ -99,16 +100,16 @@ class DriverCallbackTest {
   @Requirement(
       section = "Split Virtqueues / Available Buffer Notification Suppression",
       text =
-          "Otherwise, if the VIRTIO_F_EVENT_IDX feature bit is negotiated: After the driver writes a"
-              + " descriptor index into the available ring: If the idx field in the available ring"
-              + " (which determined where that descriptor index was placed) was equal to"
+          "Otherwise, if the VIRTIO_F_EVENT_IDX feature bit is negotiated: After the driver writes"
+              + " a descriptor index into the available ring: If the idx field in the available"
+              + " ring (which determined where that descriptor index was placed) was equal to"
               + " avail_event, the driver MUST send a notification.")
   @Requirement(
       section = "Split Virtqueues / Available Buffer Notification Suppression",
       text =
-          "Otherwise, if the VIRTIO_F_EVENT_IDX feature bit is negotiated: After the driver writes a"
-              + " descriptor index into the available ring: Otherwise the driver SHOULD NOT send a"
-              + " notification.")
+          "Otherwise, if the VIRTIO_F_EVENT_IDX feature bit is negotiated: After the driver writes"
+              + " a descriptor index into the available ring: Otherwise the driver SHOULD NOT send"
+              + " a notification.")
   void withEventIndexTheEventDecides(int start) throws PeerFault {
     for (DriverSession session :
         new DriverSession[] {DriverSession.EVENT_IDX, DriverSession.LEGACY_BIG_ENDIAN}) {
@@ -134,7 +135,7 @@ class DriverCallbackTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   @Requirement(
       section = "Split Virtqueues / Used Buffer Notification Suppression",
       text =
@@ -261,7 +262,7 @@ class DriverCallbackTest {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"PLAIN", "LEGACY"})
+  @EnumSource(names = {"PLAIN", "LEGACY", "PACKED"})
   void withoutEventIndexADelayedCallbackIsNotDelayed(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 16)) {
       pair.queue.disableCallback();

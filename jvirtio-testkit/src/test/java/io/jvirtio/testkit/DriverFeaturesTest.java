@@ -3,6 +3,9 @@ package io.jvirtio.testkit;
 
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_EVENT_IDX;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_INDIRECT_DESC;
+import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_IN_ORDER;
+import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_RING_PACKED;
+import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_RING_RESET;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_VERSION_1;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_FLUSH;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_MQ;
@@ -91,7 +94,13 @@ class DriverFeaturesTest extends ScriptedBlockDevice {
     type.understands(VIRTIO_BLK_F_FLUSH, 100);
     device().start(type);
     assertEquals(
-        modern(VIRTIO_BLK_F_FLUSH, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX),
+        modern(
+            VIRTIO_BLK_F_FLUSH,
+            VIRTIO_F_INDIRECT_DESC,
+            VIRTIO_F_EVENT_IDX,
+            VIRTIO_F_RING_PACKED,
+            VIRTIO_F_IN_ORDER,
+            VIRTIO_F_RING_RESET),
         transport.acceptedFeatures(),
         "not bit 100, which no block device has");
     assertEquals(new FeatureBits(-1, -1), device.offeredFeatures());

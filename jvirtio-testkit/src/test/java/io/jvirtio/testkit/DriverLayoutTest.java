@@ -17,7 +17,7 @@ import java.util.HexFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Where a driver's split queue lies in memory, and in which bytes. */
 class DriverLayoutTest {
@@ -81,12 +81,12 @@ class DriverLayoutTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   @Requirement(
       section = "Split Virtqueues",
       text =
-          "The driver MUST ensure that the physical address of the first byte of each virtqueue part"
-              + " is a multiple of the specified alignment value in the above table.")
+          "The driver MUST ensure that the physical address of the first byte of each virtqueue"
+              + " part is a multiple of the specified alignment value in the above table.")
   @Requirement(
       section = "Split Virtqueues / Available Buffer Notification Suppression",
       text =

@@ -4,15 +4,21 @@ package io.jvirtio.testkit;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import java.nio.ByteOrder;
+import java.util.List;
+import java.util.stream.Stream;
 
-/** The kinds of session that a driver's split queue knows. */
+/** The kinds of session that a driver's queue knows. */
 enum DriverSession {
   PLAIN(false, false),
   INDIRECT(true, false),
   EVENT_IDX(false, true),
   INDIRECT_AND_EVENT_IDX(true, true),
   LEGACY(false, false),
-  LEGACY_BIG_ENDIAN(true, true);
+  LEGACY_BIG_ENDIAN(true, true),
+  PACKED(false, false),
+  PACKED_INDIRECT(true, false),
+  PACKED_EVENT_IDX(false, true),
+  PACKED_INDIRECT_AND_EVENT_IDX(true, true);
 
   private final boolean indirect;
   private final boolean eventIdx;
@@ -20,6 +26,20 @@ enum DriverSession {
   DriverSession(boolean indirect, boolean eventIdx) {
     this.indirect = indirect;
     this.eventIdx = eventIdx;
+  }
+
+  /** Those with a split queue. */
+  static List<DriverSession> split() {
+    return Stream.of(values()).filter(session -> !session.isPacked()).toList();
+  }
+
+  /** Those with a packed queue. */
+  static List<DriverSession> packed() {
+    return Stream.of(values()).filter(DriverSession::isPacked).toList();
+  }
+
+  boolean isPacked() {
+    return name().startsWith("PACKED");
   }
 
   boolean isIndirect() {
@@ -42,6 +62,7 @@ enum DriverSession {
     return FeatureBits.NONE
         .withIf(indirect, ReservedFeatures.VIRTIO_F_INDIRECT_DESC)
         .withIf(eventIdx, ReservedFeatures.VIRTIO_F_EVENT_IDX)
+        .withIf(isPacked(), ReservedFeatures.VIRTIO_F_RING_PACKED)
         .withIf(!isLegacy(), ReservedFeatures.VIRTIO_F_VERSION_1);
   }
 }

@@ -60,8 +60,7 @@ class HostileRingTest {
     cases.addAll(chainCases());
     cases.addAll(addressCases());
     cases.addAll(indirectCases());
-    return Stream.of(Session.values())
-        .flatMap(session -> cases.stream().map(c -> Arguments.of(session, c)));
+    return Session.split().flatMap(session -> cases.stream().map(c -> Arguments.of(session, c)));
   }
 
   private static void offer(ScriptedDriver driver, int head) {

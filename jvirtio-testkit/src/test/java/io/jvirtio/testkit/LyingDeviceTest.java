@@ -16,6 +16,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** A device that lies breaks the queue, and nothing else. */
 class LyingDeviceTest {
@@ -50,7 +51,7 @@ class LyingDeviceTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   void anIdThatIsNoDescriptor(DriverSession session) throws PeerFault {
     for (long id : new long[] {8, 9, 0x7fff, 0x8000, 0x10000, 0x8000_0000L, 0xffff_ffffL}) {
       try (QueuePair pair = new QueuePair(session, 8)) {
@@ -103,7 +104,7 @@ class LyingDeviceTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   void anIdThatWasAddedButNotPublished(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 8)) {
       pair.submit("published");
@@ -116,7 +117,7 @@ class LyingDeviceTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   void moreUsedThanIsInFlight(DriverSession session) throws PeerFault {
     for (int jump : new int[] {3, 8, 9, 0x7fff, 0x8000, 0xffff}) {
       try (QueuePair pair = new QueuePair(session, 8)) {
@@ -132,7 +133,7 @@ class LyingDeviceTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   void theUsedIndexGoesBackwards(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 8)) {
       for (int i = 0; i < 3; i++) {
@@ -149,7 +150,7 @@ class LyingDeviceTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   void anIndexThatGoesBackwardsWithinABatchIsNotLookedAt(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 8)) {
       pair.submit("a");
@@ -165,7 +166,7 @@ class LyingDeviceTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#split")
   void usedWhileNothingIsInFlight(DriverSession session) throws PeerFault {
     try (QueuePair pair = new QueuePair(session, 8)) {
       pair.device.put(0, 0);

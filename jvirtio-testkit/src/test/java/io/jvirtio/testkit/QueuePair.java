@@ -61,7 +61,7 @@ final class QueuePair implements AutoCloseable {
 
   /** A device that sees the queue for the first time. */
   void connect() {
-    connect(0);
+    device = new ScriptedDevice(memory, queue.layout(), session.features(), session.order());
   }
 
   /** A device that goes on where another one has stopped. */

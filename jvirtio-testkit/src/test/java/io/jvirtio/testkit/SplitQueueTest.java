@@ -16,6 +16,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Well-formed buffers through the device side of a split queue. */
@@ -73,7 +74,7 @@ class SplitQueueTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.Session#split")
   @Requirement(
       section = "Split Virtqueues / Indirect Descriptors",
       text =
@@ -124,9 +125,11 @@ class SplitQueueTest {
           .submit();
       bench.run();
       assertArrayEquals(HELLO, driver.poll().bytes());
-      driver.chain().writable(1).indirect().writable(1).submit();
-      bench.run();
-      assertEquals(0, driver.poll().length());
+      if (!session.isPacked()) { // where a table stands alone
+        driver.chain().writable(1).indirect().writable(1).submit();
+        bench.run();
+        assertEquals(0, driver.poll().length());
+      }
       assertNull(bench.brokenReason(0));
     }
   }

@@ -33,16 +33,21 @@ class VanishedMemoryTest {
   /** Half of them with code that the JIT has compiled, where the error comes late. */
   @ParameterizedTest
   @CsvSource({
-    "true, 1, false", "true, 30000, false", "false, 1, false", "false, 30000, false",
-    "true, 1, true", "true, 30000, true", "false, 1, true", "false, 30000, true"
+    "true, 1, false, false", "true, 30000, false, false", "false, 1, false, false",
+    "false, 30000, false, false", "true, 1, true, false", "true, 30000, true, false",
+    "false, 1, true, false", "false, 30000, true, false", "true, 1, false, true",
+    "true, 30000, false, true", "false, 1, true, true", "false, 30000, true, true"
   })
-  void aTruncatedFileBreaksOneDevice(boolean ringsInFile, int warmUp, boolean threaded)
-      throws IOException {
+  void aTruncatedFileBreaksOneDevice(
+      boolean ringsInFile, int warmUp, boolean threaded, boolean packed) throws IOException {
     try (FileChannel file = FileChannel.open(folder.resolve("guest"), CREATE, READ, WRITE);
         Arena arena = Arena.ofShared();
         TestMemory memory = memory(file.map(MapMode.READ_WRITE, 0, SIZE, arena), ringsInFile)) {
       DeviceBench.Builder builder =
           DeviceBench.of(PuppetDevice.echoing(8)).memory(memory).queueSize(8);
+      if (packed) {
+        builder.packed();
+      }
       try (DeviceBench bench = threaded ? builder.threaded().start() : builder.start();
           DeviceBench bystander = DeviceBench.of(PuppetDevice.echoing(8)).start()) {
         long out = ringsInFile ? memory.allocate(8, 8) : FILE;
