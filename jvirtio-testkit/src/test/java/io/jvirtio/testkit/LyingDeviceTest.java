@@ -21,8 +21,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** A device that lies breaks the queue, and nothing else. */
 class LyingDeviceTest {
   /** The next get finds out; all that was in flight is lost; a reset heals. */
-  private static void assertBreaks(FaultReason reason, long detail, QueuePair pair)
-      throws PeerFault {
+  static void assertBreaks(FaultReason reason, long detail, QueuePair pair) throws PeerFault {
     int lost = pair.queue.inFlight();
     PeerFault fault = assertThrows(PeerFault.class, pair.queue::get);
     assertEquals(reason, fault.reason());

@@ -13,9 +13,12 @@ import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.MemoryRegion;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.QueueLayout;
+import io.jvirtio.spec.PackedRing;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Stop, resume, reset, and new memory, with requests in flight. */
 class QueueLifeTest {
@@ -29,10 +32,22 @@ class QueueLifeTest {
     assertArrayEquals(HELLO, driver.poll().bytes());
   }
 
-  @Test
-  void aStoppedQueueGoesOnWhereItStopped() throws PeerFault {
+  private static DeviceBench.Builder of(PuppetDevice device, boolean packed) {
+    DeviceBench.Builder builder = DeviceBench.of(device);
+    return packed ? builder.packed().queueSize(7) : builder;
+  }
+
+  /** Where a queue goes on after so many descriptors (packed) or buffers. */
+  private static int next(boolean packed, int count) {
+    int lap = count / 7 % 2 == 0 ? PackedRing.WRAP : 0;
+    return packed ? count % 7 | lap : count & 0xffff;
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aStoppedQueueGoesOnWhereItStopped(boolean packed) throws PeerFault {
     PuppetDevice device = PuppetDevice.echoing(8);
-    try (DeviceBench bench = DeviceBench.of(device).start()) {
+    try (DeviceBench bench = of(device, packed).start()) {
       ScriptedDriver driver = bench.driver(0);
       QueueLayout layout = driver.layout();
       long[] mark = bench.memory().mark();
@@ -42,7 +57,7 @@ class QueueLifeTest {
         sent++;
         if (round % 100 == 0) {
           int next = bench.host().stopQueue(0);
-          assertEquals(sent & 0xffff, next);
+          assertEquals(next(packed, packed ? 2 * sent : sent), next);
           assertFalse(bench.host().isRunning(0));
           // What arrives now is taken later.
           driver.chain().readable(HELLO).writable(2).submit();
@@ -51,7 +66,11 @@ class QueueLifeTest {
           bench.startRawQueue(
               0,
               new QueueLayout(
-                  8, layout.descriptorArea(), layout.driverArea(), layout.deviceArea(), next));
+                  driver.size(),
+                  layout.descriptorArea(),
+                  layout.driverArea(),
+                  layout.deviceArea(),
+                  next));
           assertTrue(bench.host().isRunning(0));
           bench.run();
           assertEquals(2, driver.poll().length());
@@ -63,21 +82,24 @@ class QueueLifeTest {
     }
   }
 
-  @Test
-  void stoppingAStoppedQueueSaysWhereItIs() throws PeerFault {
-    try (DeviceBench bench = DeviceBench.of(PuppetDevice.echoing(8)).start()) {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void stoppingAStoppedQueueSaysWhereItIs(boolean packed) throws PeerFault {
+    try (DeviceBench bench = of(PuppetDevice.echoing(8), packed).start()) {
       echo(bench);
-      assertEquals(1, bench.host().stopQueue(0));
-      assertEquals(1, bench.host().stopQueue(0));
+      int next = next(packed, packed ? 2 : 1);
+      assertEquals(next, bench.host().stopQueue(0));
+      assertEquals(next, bench.host().stopQueue(0));
       bench.reset();
       assertEquals(0, bench.host().stopQueue(0));
     }
   }
 
-  @Test
-  void stoppingWaitsForWhatIsInFlight() throws PeerFault {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void stoppingWaitsForWhatIsInFlight(boolean packed) throws PeerFault {
     PuppetDevice device = PuppetDevice.holding(8);
-    try (DeviceBench bench = DeviceBench.of(device).start()) {
+    try (DeviceBench bench = of(device, packed).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).writable(3).submit();
       driver.chain().readable(HELLO).writable(4).submit();
@@ -86,7 +108,7 @@ class QueueLifeTest {
       device.releaseWhenPolled = true;
       // This one comes too late: nothing is consumed any more.
       driver.chain().readable(HELLO).writable(5).submit();
-      assertEquals(2, bench.host().stopQueue(0));
+      assertEquals(next(packed, packed ? 4 : 2), bench.host().stopQueue(0));
       assertEquals(1, device.stops);
       assertEquals(3, driver.poll().length());
       assertEquals(4, driver.poll().length());
@@ -95,16 +117,17 @@ class QueueLifeTest {
     }
   }
 
-  @Test
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
   @Requirement(
       section = "Device Reset",
       text =
           "A device MUST NOT send notifications or interact with the queues after indicating"
               + " completion of the reset by reinitializing device status to 0, until the driver"
               + " re-initializes the device.")
-  void nothingHappensToTheRingsAfterAReset() {
+  void nothingHappensToTheRingsAfterAReset(boolean packed) {
     PuppetDevice device = PuppetDevice.holding(8);
-    try (DeviceBench bench = DeviceBench.of(device).start()) {
+    try (DeviceBench bench = of(device, packed).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).writable(5).submit();
       bench.run();
@@ -114,12 +137,11 @@ class QueueLifeTest {
       assertEquals(1, device.resets);
       assertTrue(device.held.isEmpty());
       int notifications = bench.notifications(0);
-      RawRing ring = driver.ring();
-      byte[] used = ring.usedRing().toArray(ValueLayout.JAVA_BYTE);
       driver.chain().readable(HELLO).writable(5).submit();
+      byte[] used = written(driver);
       bench.run();
       bench.host().config().change(() -> bench.host().config().set("mode", 1));
-      assertArrayEquals(used, ring.usedRing().toArray(ValueLayout.JAVA_BYTE));
+      assertArrayEquals(used, written(driver));
       assertEquals(notifications, bench.notifications(0));
       assertEquals(0, bench.configurationChanges());
       device.action = PuppetDevice::echo;
@@ -128,10 +150,17 @@ class QueueLifeTest {
     }
   }
 
-  @Test
-  void aResetWaitsForRequestsOfOtherThreads() throws InterruptedException {
+  /** The part of a ring that a device writes. */
+  private static byte[] written(ScriptedDriver driver) {
+    return (driver.isPacked() ? driver.packedRing().descriptorRing() : driver.ring().usedRing())
+        .toArray(ValueLayout.JAVA_BYTE);
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aResetWaitsForRequestsOfOtherThreads(boolean packed) throws InterruptedException {
     PuppetDevice device = PuppetDevice.holding(8);
-    try (DeviceBench bench = DeviceBench.of(device).threaded().start()) {
+    try (DeviceBench bench = of(device, packed).threaded().start()) {
       bench.driver(0).chain().readable(HELLO).writable(5).submit();
       bench.await(() -> device.started.getFirst().inFlight() == 1);
       Thread worker =
@@ -155,7 +184,8 @@ class QueueLifeTest {
     }
   }
 
-  @Test
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
   @Requirement(
       section = "Virtqueue Reset",
       text =
@@ -171,8 +201,8 @@ class QueueLifeTest {
       text =
           "The device MUST observe any queue configuration that may have been changed by the"
               + " driver, like the maximum queue size.")
-  void aQueueIsResetAlone() throws PeerFault {
-    try (DeviceBench bench = DeviceBench.of(new PuppetDevice(2, 8)).start()) {
+  void aQueueIsResetAlone(boolean packed) throws PeerFault {
+    try (DeviceBench bench = of(new PuppetDevice(2, 8), packed).start()) {
       echo(bench);
       ScriptedDriver before = bench.driver(0);
       bench.host().resetQueue(0);
@@ -185,18 +215,23 @@ class QueueLifeTest {
       assertTrue(bench.host().isRunning(1));
       assertEquals(0, bench.host().stopQueue(0));
 
-      ScriptedDriver after = bench.startQueue(0, RawRing.allocate(bench.memory(), 2));
+      QueueLayout smaller =
+          packed ? PackedRawRing.allocate(bench.memory(), 3) : RawRing.allocate(bench.memory(), 2);
+      ScriptedDriver after = bench.startQueue(0, smaller);
       assertNotSame(before, after);
-      echo(bench);
-      assertEquals(1, after.ring().usedIdx());
+      for (int i = 0; i < 5; i++) {
+        echo(bench);
+      }
+      assertEquals(packed ? 10 % 3 : 5, after.nextUsed());
     }
   }
 
-  @Test
-  void memoryIsReplacedWhileQueuesRun() {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void memoryIsReplacedWhileQueuesRun(boolean packed) {
     PuppetDevice device = PuppetDevice.holding(8);
     try (TestMemory spare = TestMemory.standard();
-        DeviceBench bench = DeviceBench.of(device).start()) {
+        DeviceBench bench = of(device, packed).start()) {
       ScriptedDriver driver = bench.driver(0);
       driver.chain().readable(HELLO).writable(5).submit();
       bench.run();
@@ -210,8 +245,9 @@ class QueueLifeTest {
       // From here on the rings and the buffers of the device are in the copy.
       device.action = PuppetDevice::echo;
       spare.release(bench.memory().mark());
-      QueueLayout layout = at(driver.layout(), driver.nextAvail());
-      ScriptedDriver moved = new ScriptedDriver(spare, layout, driver.order(), true);
+      QueueLayout layout = at(driver.layout(), next(packed, driver.nextAvail()));
+      ScriptedDriver moved =
+          new ScriptedDriver(spare, layout, bench.host().driverFeatures(), driver.order());
       moved.chain().readable("again".getBytes()).writable(5).submit();
       bench.run();
       assertArrayEquals("again".getBytes(), moved.poll().bytes());
@@ -247,10 +283,10 @@ class QueueLifeTest {
     }
   }
 
-  @Test
-  void memoryIsReplacedUnderLoad() {
-    try (DeviceBench bench =
-        DeviceBench.of(PuppetDevice.echoing(8)).threaded().queueSize(8).start()) {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void memoryIsReplacedUnderLoad(boolean packed) {
+    try (DeviceBench bench = of(PuppetDevice.echoing(8), packed).threaded().start()) {
       ScriptedDriver driver = bench.driver(0);
       GuestMemory one = bench.memory().snapshot();
       GuestMemory other = bench.memory().snapshot();

@@ -97,6 +97,17 @@ final class QueuePair implements AutoCloseable {
     queue.kick();
   }
 
+  /** One readable element there and back. */
+  void submitOne(Object token) throws PeerFault {
+    if (!add(token, 1, 0)) {
+      throw new IllegalStateException("the queue is full");
+    }
+    queue.kick();
+    if (useAll() != 1 || queue.get() != token) {
+      throw new AssertionError(token + " did not come back");
+    }
+  }
+
   /** Takes what is available and uses it, with nothing written; says how much it was. */
   int useAll() {
     int count = 0;
