@@ -75,6 +75,11 @@ class CorpusTest {
   }
 
   @Test
+  void packedQueue() throws IOException {
+    target(PackedQueueFuzz.class, PackedCorpus.packedQueue(), PackedQueueFuzz::fuzzerTestOneInput);
+  }
+
+  @Test
   void blkRequest() throws IOException {
     target(BlkRequestFuzz.class, Corpus.blkRequest(), BlkRequestFuzz::fuzzerTestOneInput);
   }
