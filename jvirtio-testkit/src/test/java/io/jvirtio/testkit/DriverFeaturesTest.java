@@ -89,6 +89,9 @@ class DriverFeaturesTest extends ScriptedBlockDevice {
       text =
           "A driver MUST NOT negotiate VIRTIO_F_SR_IOV if the device does not have a PCI SR-IOV"
               + " capability structure or is not a PCI device.")
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text = "A driver SHOULD accept VIRTIO_F_RING_PACKED if it is offered.")
   void unknownAndReservedFeaturesAreIgnored() throws IOException {
     transport.offer(new FeatureBits(-1, -1));
     type.understands(VIRTIO_BLK_F_FLUSH, 100);

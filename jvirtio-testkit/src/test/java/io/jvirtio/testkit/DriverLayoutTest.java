@@ -179,6 +179,19 @@ class DriverLayoutTest {
   }
 
   @Test
+  void aQueueThatFindsNoRoomKeepsNothing() {
+    for (DriverSession session :
+        new DriverSession[] {DriverSession.INDIRECT, DriverSession.PACKED_INDIRECT}) {
+      try (TestDriverMemory memory = new TestDriverMemory(4096, 0x1000).limit(4096)) {
+        assertThrows(
+            IOException.class,
+            () -> DriverQueue.create(QueuePair.options(session, 64, 16, 0), memory, queue -> {}));
+        assertEquals(0, memory.allocated());
+      }
+    }
+  }
+
+  @Test
   void optionsThatCannotBeAreRefused() {
     for (int size : new int[] {-8, 0, 3, 6, 65536}) {
       assertThrows(

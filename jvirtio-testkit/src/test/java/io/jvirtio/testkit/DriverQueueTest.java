@@ -12,7 +12,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverBuffer;
-import io.jvirtio.queue.DriverQueue;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -468,18 +467,6 @@ class DriverQueueTest {
         // In one piece.
         assertNotNull(pair.memory.limit(0).allocate(1 << 20, 4096));
       }
-    }
-  }
-
-  @Test
-  void aQueueThatFindsNoRoomKeepsNothing() {
-    try (TestDriverMemory memory = new TestDriverMemory(4096, 0x1000).limit(4096)) {
-      assertThrows(
-          IOException.class,
-          () ->
-              DriverQueue.create(
-                  QueuePair.options(DriverSession.INDIRECT, 64, 16, 0), memory, queue -> {}));
-      assertEquals(0, memory.allocated());
     }
   }
 
