@@ -32,7 +32,7 @@ class DriverModelTest {
       session(one);
       return;
     }
-    int kinds = DriverSession.split().size() * SIZES.length * 2;
+    int kinds = DriverSession.splitAnyOrder().size() * SIZES.length * 2;
     long fresh = new Random().nextLong() / kinds * kinds;
     for (int round = 0; round < ROUNDS; round++) {
       for (int kind = 0; kind < kinds; kind++) {
@@ -48,7 +48,7 @@ class DriverModelTest {
 
   /** The seed also names the kind of queue. */
   private void session(long seed) {
-    List<DriverSession> sessions = DriverSession.split();
+    List<DriverSession> sessions = DriverSession.splitAnyOrder();
     int kind = (int) Math.floorMod(seed, (long) sessions.size() * SIZES.length * 2);
     DriverSession session = sessions.get(kind % sessions.size());
     int size = SIZES[kind / sessions.size() % SIZES.length];

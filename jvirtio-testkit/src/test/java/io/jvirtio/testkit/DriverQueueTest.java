@@ -249,7 +249,7 @@ class DriverQueueTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("io.jvirtio.testkit.DriverSession#anyOrder")
   void buffersComeBackInAnyOrder(DriverSession session) throws PeerFault {
     Random random = new Random(4);
     try (QueuePair pair = new QueuePair(session, 32)) {
@@ -367,7 +367,7 @@ class DriverQueueTest {
   }
 
   @ParameterizedTest
-  @MethodSource("io.jvirtio.testkit.DriverSession#split")
+  @MethodSource("io.jvirtio.testkit.DriverSession#splitAnyOrder")
   @Requirement(
       section = "Device Cleanup",
       text =

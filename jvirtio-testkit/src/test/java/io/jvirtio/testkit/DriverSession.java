@@ -18,7 +18,9 @@ enum DriverSession {
   PACKED(false, false),
   PACKED_INDIRECT(true, false),
   PACKED_EVENT_IDX(false, true),
-  PACKED_INDIRECT_AND_EVENT_IDX(true, true);
+  PACKED_INDIRECT_AND_EVENT_IDX(true, true),
+  IN_ORDER(true, true),
+  PACKED_IN_ORDER(false, true);
 
   private final boolean indirect;
   private final boolean eventIdx;
@@ -33,9 +35,23 @@ enum DriverSession {
     return Stream.of(values()).filter(session -> !session.isPacked()).toList();
   }
 
+  /** Those with a split queue whose devices may use buffers in any order. */
+  static List<DriverSession> splitAnyOrder() {
+    return split().stream().filter(session -> !session.isInOrder()).toList();
+  }
+
   /** Those with a packed queue. */
   static List<DriverSession> packed() {
     return Stream.of(values()).filter(DriverSession::isPacked).toList();
+  }
+
+  /** Those whose devices may use buffers in any order. */
+  static List<DriverSession> anyOrder() {
+    return Stream.of(values()).filter(session -> !session.isInOrder()).toList();
+  }
+
+  boolean isInOrder() {
+    return name().endsWith("IN_ORDER");
   }
 
   boolean isPacked() {
@@ -62,6 +78,7 @@ enum DriverSession {
     return FeatureBits.NONE
         .withIf(indirect, ReservedFeatures.VIRTIO_F_INDIRECT_DESC)
         .withIf(eventIdx, ReservedFeatures.VIRTIO_F_EVENT_IDX)
+        .withIf(isInOrder(), ReservedFeatures.VIRTIO_F_IN_ORDER)
         .withIf(isPacked(), ReservedFeatures.VIRTIO_F_RING_PACKED)
         .withIf(!isLegacy(), ReservedFeatures.VIRTIO_F_VERSION_1);
   }
