@@ -37,7 +37,7 @@ public final class DescriptorChain {
   private long writableLength;
   private boolean writableSeen;
   private boolean inFlight;
-  private int descriptors;
+  private int descriptors = 1;
   private long finishedLength = -1;
   private Object attachment;
 
@@ -128,6 +128,9 @@ public final class DescriptorChain {
 
   void setInFlight(boolean flying) {
     inFlight = flying;
+    if (flying) {
+      finishedLength = -1;
+    }
   }
 
   /** How many descriptors of the ring it takes. */
@@ -156,8 +159,6 @@ public final class DescriptorChain {
 
   void begin(int newHead) {
     head = newHead;
-    descriptors = 1;
-    finishedLength = -1;
     count = 0;
     readableCount = 0;
     readableLength = 0;
