@@ -19,6 +19,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.queue.DriverQueueOptions;
+import io.jvirtio.spec.PackedRing;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -108,8 +109,18 @@ class DriverVanishedMemoryTest {
   /** Found by whatever touches the ring first, in code that is compiled or not. */
   @ParameterizedTest
   @CsvSource({
-    "PLAIN, 1, false", "PLAIN, 30000, false", "EVENT_IDX, 1, false", "EVENT_IDX, 30000, false",
-    "PLAIN, 1, true", "PLAIN, 30000, true", "EVENT_IDX, 1, true", "EVENT_IDX, 30000, true"
+    "PLAIN, 1, false",
+    "PLAIN, 30000, false",
+    "EVENT_IDX, 1, false",
+    "EVENT_IDX, 30000, false",
+    "PLAIN, 1, true",
+    "PLAIN, 30000, true",
+    "EVENT_IDX, 1, true",
+    "EVENT_IDX, 30000, true",
+    "PACKED, 1, false",
+    "PACKED, 30000, false",
+    "PACKED_EVENT_IDX, 1, true",
+    "PACKED_EVENT_IDX, 30000, true"
   })
   void aTruncatedFileBreaksTheQueue(DriverSession session, int warmUp, boolean busy)
       throws IOException, PeerFault {
@@ -138,14 +149,20 @@ class DriverVanishedMemoryTest {
               new QueueRequest("test", 8, 1, handler, owner),
               new DriverQueueOptions(0, "test", 8, 1, session.features(), 0, false));
       set.start(0);
-      RawRing ring = new RawRing(memory, queue.layout(), session.order());
+      RawRing ring =
+          session.isPacked() ? null : new RawRing(memory, queue.layout(), session.order());
+      PackedRawRing packed = session.isPacked() ? new PackedRawRing(memory, queue.layout()) : null;
       MemorySegment data = memory.allocate(64, 64);
       DriverBuffer buffer = new DriverBuffer(memory, 1);
       for (int i = 0; i < warmUp; i++) {
         queue.add(buffer.clear().writable(data), "token");
         queue.kick();
-        ring.usedEntry(i, ring.availEntry(i), 0);
-        ring.usedIdx(i + 1);
+        if (packed != null) {
+          packed.flags(i % 8, PackedRing.usedFlags(i / 8 % 2 == 0));
+        } else {
+          ring.usedEntry(i, ring.availEntry(i), 0);
+          ring.usedIdx(i + 1);
+        }
         owner.runUntil(() -> queue.inFlight() == 0, Duration.ofSeconds(30));
       }
       assertEquals(warmUp, queue.counters().used());
