@@ -12,6 +12,7 @@ import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.queue.QueueCounters;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -21,6 +22,8 @@ class NotificationTest {
   private static final String USED = "Split Virtqueues / Used Buffer Notification Suppression";
   private static final String AVAILABLE =
       "Split Virtqueues / Available Buffer Notification Suppression";
+
+  private static final long PATIENCE = Duration.ofSeconds(30).toNanos();
 
   private static final List<FeatureBits> FORMATS =
       List.of(
@@ -234,10 +237,12 @@ class NotificationTest {
             ((ThreadOwner) bench.owner()).wake();
             kicks++;
           }
-          // Nothing else wakes the device: a lost notification would hang here.
+          // Nothing else wakes the device: a lost notification shows here.
           int wanted = i % 64 == 0 ? i + 1 : i - driver.size() / 2;
+          long start = System.nanoTime();
           while (received < wanted) {
             received += driver.pollAll().size();
+            assertTrue(System.nanoTime() - start < PATIENCE, "a notification is lost");
             Thread.onSpinWait();
           }
         }
