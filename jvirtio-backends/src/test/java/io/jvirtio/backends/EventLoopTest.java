@@ -88,7 +88,8 @@ class EventLoopTest {
       DeviceHost host = new DeviceHost(device, listener);
       host.setMemory(memory.snapshot(), queue -> null);
       host.writeStatus(DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER);
-      host.writeDriverFeatures(host.deviceFeatures());
+      host.writeDriverFeatures(
+          host.deviceFeatures().without(ReservedFeatures.VIRTIO_F_RING_PACKED));
       host.writeStatus(host.status() | DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK);
       ScriptedDriver[] drivers = new ScriptedDriver[QUEUES];
       for (int i = 0; i < QUEUES; i++) {

@@ -39,6 +39,8 @@ class NegotiationTest {
               | 1L << EchoDevice.REFUSED_FEATURE
               | 1L << ReservedFeatures.VIRTIO_F_INDIRECT_DESC
               | 1L << ReservedFeatures.VIRTIO_F_EVENT_IDX
+              | 1L << ReservedFeatures.VIRTIO_F_RING_PACKED
+              | 1L << ReservedFeatures.VIRTIO_F_RING_RESET
               | FrontEnd.VERSION_1
               | FrontEnd.PROTOCOL_BIT,
           frontEnd.get(VhostUserRequest.GET_FEATURES));
@@ -172,7 +174,7 @@ class NegotiationTest {
   }
 
   @ParameterizedTest
-  @ValueSource(longs = {1L << 60, 1L << 34, 1L << 7, Long.MIN_VALUE})
+  @ValueSource(longs = {1L << 60, 1L << 38, 1L << 7, Long.MIN_VALUE})
   void featuresThatAreNotOfferedEndTheConnection(long features) throws IOException {
     try (FrontEnd frontEnd = backEnd.connect()) {
       frontEnd.set(VhostUserRequest.SET_FEATURES, features);
