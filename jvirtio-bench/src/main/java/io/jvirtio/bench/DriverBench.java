@@ -137,7 +137,7 @@ public final class DriverBench {
     command.add("--warmup=" + options.warmup());
     command.addAll(load(load, depth, options.seconds()));
     if (!options.indirect()) {
-      command.add("--no-indirect");
+      command.add("--indirect=off");
     }
     command.add(client.polls() ? "--poll" : "--mode=" + client.title());
     return command;

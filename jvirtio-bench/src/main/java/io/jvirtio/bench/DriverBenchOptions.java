@@ -38,7 +38,7 @@ record DriverBenchOptions(
       """
       usage: scripts/bench driver [--rounds=5] [--seconds=2] [--warmup=1] [--depths=1,32,128]
                [--loads=randread,randwrite] [--modes=event,adaptive,poll]
-               [--cpus=SERVER,CLIENT] [--no-indirect] [--json=FILE]
+               [--cpus=SERVER,CLIENT] [--indirect=on|off] [--json=FILE]
       """;
 
   /** Who keeps requests in flight, and how it waits for them. */
@@ -107,7 +107,7 @@ record DriverBenchOptions(
         case "--rounds" -> rounds = positive(arg, value);
         case "--seconds" -> seconds = positive(arg, value);
         case "--warmup" -> warmup = positive(arg, value);
-        case "--no-indirect" -> indirect = false;
+        case "--indirect" -> indirect = on(arg, value);
         case "--cpus" -> cpus = cpus(value);
         case "--modes" -> modes = List.of(value.split(","));
         case "--depths" -> depths = List.of(value.split(","));
@@ -159,6 +159,13 @@ record DriverBenchOptions(
       throw new IllegalArgumentException("--cpus are two numbers, of the server and of the client");
     }
     return new int[] {Integer.parseInt(numbers[0]), Integer.parseInt(numbers[1])};
+  }
+
+  private static boolean on(String arg, String value) {
+    if (!value.equals("on") && !value.equals("off")) {
+      throw new IllegalArgumentException(arg + " must be on or off");
+    }
+    return value.equals("on");
   }
 
   private static int positive(String arg, String value) {

@@ -4,6 +4,7 @@ package io.jvirtio.cli;
 import io.jvirtio.backends.ImageException;
 import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.BlkRequestType;
@@ -27,6 +28,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -66,14 +68,6 @@ public final class BlkCommand implements Callable<Integer> {
     WRITETHROUGH,
     /** Stable after a flush, past the page cache. */
     DIRECT
-  }
-
-  /** On or off. */
-  enum Switch {
-    /** Yes. */
-    ON,
-    /** No. */
-    OFF
   }
 
   static final class Endpoint {
@@ -151,6 +145,8 @@ public final class BlkCommand implements Callable<Integer> {
       description = "Give space back when the guest discards (default: ${DEFAULT-VALUE}).")
   private Switch discard;
 
+  @Mixin private RingOptions rings;
+
   @Option(
       names = "--mode",
       defaultValue = "adaptive",
@@ -212,7 +208,11 @@ public final class BlkCommand implements Callable<Integer> {
 
   private void serve(RawFileBackend backend, BlkDevice device, Stop stop)
       throws IOException, CliException {
-    VhostUserOptions options = VhostUserOptions.defaults().withMode(mode).withOneShot(oneShot);
+    VhostUserOptions options =
+        VhostUserOptions.defaults()
+            .withMode(mode)
+            .withOneShot(oneShot)
+            .withRingFeatures(rings.choice().of(DeviceHost.implementedFeatures()));
     try (VhostUserServer server = new VhostUserServer(device, options);
         SizeWatcher size = new SizeWatcher(image, device)) {
       stop.arm(server);

@@ -107,14 +107,20 @@ class BenchTest {
     }
   }
 
-  @Test
-  void descriptorsAreDirectOnDemand() throws IOException {
+  @ParameterizedTest
+  @CsvSource({
+    "--packed, VIRTIO_F_RING_PACKED",
+    "--event-idx, VIRTIO_F_EVENT_IDX",
+    "--indirect, VIRTIO_F_INDIRECT_DESC",
+  })
+  void featuresOfTheRingsAreSwitchedOff(String option, String name) throws IOException {
+    String[] load = {"--runtime=0.2", "--iodepth=32", "--queue-size=16", option + "=on"};
     try (ServedDisk disk = disk()) {
-      String name = "VIRTIO_F_INDIRECT_DESC";
-      bench(disk.path, "--runtime=0.2", "--iodepth=32").assertOk().assertPrints(name);
-      CommandRun run =
-          bench(disk.path, "--runtime=0.2", "--iodepth=32", "--queue-size=16", "--no-indirect");
-      assertFalse(run.assertOk().out().contains(name), run.out());
+      bench(disk.path, load).assertOk().assertPrints(name);
+      load[3] = option + "=off";
+      CommandRun run = bench(disk.path, load).assertOk();
+      assertFalse(run.out().contains(name), run.out());
+      assertFalse(run.out().contains("VIRTIO_F_IN_ORDER"), run.out());
     }
   }
 

@@ -46,6 +46,11 @@ class DriveUsageTest {
     "--mode=fast, '--mode'",
     "--timeout=9999, --timeout is 9999.0",
     "--io-depth=3, unknown option --io-depth",
+    "--packed=maybe, '--packed'",
+    "--in-order=1, '--in-order'",
+    "--event-idx=yes, '--event-idx'",
+    "--indirect=no, '--indirect'",
+    "--no-indirect, unknown option --no-indirect",
   })
   void bench(String option, String part) {
     CommandRun.of("bench", "blk", "--socket-path=/none", option)
@@ -59,6 +64,8 @@ class DriveUsageTest {
     "--size=2T, --size is 2199023255552",
     "--size=lots, is no size",
     "--fast, unknown option --fast",
+    "--packed=maybe, '--packed'",
+    "--indirect=no, '--indirect'",
   })
   void demo(String option, String part) {
     CommandRun.of("demo", option).assertFails(2, part, "see 'jvirtio demo --help'");
@@ -70,6 +77,7 @@ class DriveUsageTest {
     CommandRun.of("copy", "--socket-path=/none").assertFails(2, "FILE");
     CommandRun.of("copy", "file").assertFails(2, "--socket-path");
     CommandRun.of("copy", "--socket-path=/none", "a", "b").assertFails(2, "unknown argument b");
+    CommandRun.of("copy", "--socket-path=/none", "--packed=x", "a").assertFails(2, "'--packed'");
     CommandRun.of("bench").assertFails(2, "the type of the device is missing: blk");
     CommandRun.of("bench", "net").assertFails(2, "unknown argument net");
     CommandRun.of("bench", "blk").assertFails(2, "--socket-path");

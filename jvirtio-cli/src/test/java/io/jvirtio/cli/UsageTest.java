@@ -98,6 +98,12 @@ class UsageTest {
     "--serial=123456789012345678901, up to 20",
     "--cache=none, '--cache'",
     "--discard=maybe, '--discard'",
+    "--packed=maybe, '--packed'",
+    "--packed, '--packed'",
+    "--in-order=yes, '--in-order'",
+    "--event-idx=1, '--event-idx'",
+    "--indirect=, '--indirect'",
+    "--no-indirect, unknown option --no-indirect",
     "--log-level=loud, '--log-level'",
     "--fd=3, mutually exclusive",
     "stray, unknown argument stray",
@@ -126,6 +132,25 @@ class UsageTest {
     err.getBuffer().setLength(0);
     assertEquals(2, run("serve"));
     assertOneLine("unknown argument serve");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"boot, Offer", "blk, Allow", "copy, Allow", "demo, Allow"})
+  void helpHasTheSwitchesOfTheRings(String command, String verb) {
+    assertEquals(0, run(command, "--help"));
+    String help = out.toString();
+    for (String option : new String[] {"--packed", "--in-order", "--event-idx", "--indirect"}) {
+      assertTrue(
+          help.lines().anyMatch(line -> line.contains(option) && line.contains(verb)),
+          option + " in: " + help);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"--packed=maybe", "--in-order", "--event-idx=1", "--indirect=yes"})
+  void bootRefusesOtherValues(String option) {
+    assertEquals(2, run("boot", option));
+    assertOneLine("'" + option.replaceFirst("=.*", "") + "'", "see 'jvirtio boot --help'");
   }
 
   @Test

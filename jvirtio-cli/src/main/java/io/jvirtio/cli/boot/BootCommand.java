@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -35,6 +36,7 @@ import picocli.CommandLine.Spec;
       "Examples:",
       "  jvirtio boot",
       "  jvirtio boot --interactive --queues=4",
+      "  jvirtio boot --packed --event-idx=off",
       "  jvirtio boot --kernel=/boot/vmlinuz-6.12 --disk=disk.img",
       "",
       "Exit codes: 0 all of it worked, 1 something did not, 2 wrong usage.",
@@ -65,8 +67,7 @@ public final class BootCommand implements Callable<Integer> {
       description = "Your disk image. The guest only reads it, except with --interactive/--initrd.")
   private Path disk;
 
-  @Option(names = "--packed", description = "Ask for packed virtqueues.")
-  private boolean packed;
+  @Mixin private BootRingOptions rings;
 
   @Option(
       names = "--queues",
@@ -111,7 +112,8 @@ public final class BootCommand implements Callable<Integer> {
     Logging.setUp(Logging.LogLevel.WARNING);
     PrintWriter out = json ? spec.commandLine().getErr() : spec.commandLine().getOut();
     boolean terminal = System.console() != null && System.console().isTerminal() && !json;
-    BootOptions options = new BootOptions(interactive, kernel, initrd, disk, packed, queues, mode);
+    BootOptions options =
+        new BootOptions(interactive, kernel, initrd, disk, rings.choice(), queues, mode);
     try (Progress progress = new Progress(out, terminal);
         BootRun run = new BootRun(options, progress)) {
       Summary summary = run.run();
@@ -131,11 +133,6 @@ public final class BootCommand implements Callable<Integer> {
   private void report(Summary summary, Progress progress) {
     progress.line("");
     summary.lines().forEach(progress::line);
-    if (packed && !summary.packed()) {
-      progress.line(
-          "packed         asked for, but this device does not offer packed virtqueues yet: the"
-              + " guest used split ones");
-    }
     if (json) {
       Map<String, Object> success = new LinkedHashMap<>();
       success.put("ok", true);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.cli.boot;
 
+import io.jvirtio.cli.RingChoice;
 import io.jvirtio.linux.LoopMode;
 import java.nio.file.Path;
 
@@ -11,7 +12,7 @@ import java.nio.file.Path;
  * @param kernel a kernel of the user's, or null
  * @param initrd an initial RAM disk of the user's, or null
  * @param disk an image of the user's, or null
- * @param packed asks for the packed format of queues
+ * @param rings which features of the rings are offered
  * @param queues how many queues, which are as many processors of the guest up to 8
  * @param mode how the device waits
  */
@@ -20,6 +21,6 @@ record BootOptions(
     Path kernel,
     Path initrd,
     Path disk,
-    boolean packed,
+    RingChoice rings,
     int queues,
     LoopMode mode) {}

@@ -5,6 +5,8 @@ import io.jvirtio.backends.ImageException;
 import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.RingChoice;
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.linux.UnixServerSocket;
@@ -92,22 +94,28 @@ final class BootRun implements AutoCloseable {
             .readOnly(steps.readOnly())
             .observer(latencies)
             .build();
+    RingChoice rings = options.rings();
+    boolean canInOrder = rings.inOrder() && qemu.canInOrder(scratch);
     Path path = scratch.resolve("disk.sock");
     RawFileOptions how = RawFileOptions.of(image).withReadOnly(steps.readOnly());
     try (RawFileBackend backend = RawFileBackend.open(how)) {
       BlkDevice device = new BlkDevice(backend, blk);
-      VhostUserOptions ring = VhostUserOptions.defaults().withMode(options.mode());
+      VhostUserOptions ring =
+          VhostUserOptions.defaults()
+              .withMode(options.mode())
+              .withRingFeatures(rings.of(DeviceHost.implementedFeatures()));
       try (VhostUserServer server = new VhostUserServer(device, ring);
           UnixServerSocket socket = UnixServerSocket.bind(path, server.waker())) {
         Thread thread =
             Thread.ofPlatform().daemon().name("vhost-user").start(() -> accept(server, socket));
         try {
-          guest(qemu, new Qemu.Disk(path, options.queues(), options.packed()), steps);
+          guest(qemu, new Qemu.Disk(path, options.queues(), rings, canInOrder), steps);
         } finally {
           server.stop();
           thread.join(SERVER_PATIENCE_MILLIS);
         }
-        return new Summary(qemu.accelerator(), server.stats(), device.stats(), latencies);
+        return new Summary(
+            qemu.accelerator(), rings, canInOrder, server.stats(), device.stats(), latencies);
       }
     } catch (ImageException e) {
       throw new CliException(e.getMessage(), e);

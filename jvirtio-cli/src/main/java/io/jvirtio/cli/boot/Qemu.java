@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.cli.boot;
 
+import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.RingChoice;
+import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -17,8 +21,38 @@ record Qemu(Path program, String accelerator, Path kernel, Path initrd) {
   /** Memory of the guest in MiB. */
   private static final int MEMORY = 512;
 
-  /** The disk behind a socket. */
-  record Disk(Path socket, int queues, boolean packed) {}
+  private static final Duration HELP_DEADLINE = Duration.ofSeconds(20);
+
+  /**
+   * The disk behind a socket.
+   *
+   * @param rings which features of the rings are offered to the guest
+   * @param canInOrder whether QEMU has a switch for VIRTIO_F_IN_ORDER; without, it offers none
+   */
+  record Disk(Path socket, int queues, RingChoice rings, boolean canInOrder) {
+    private String device() {
+      return "vhost-user-blk-pci,chardev=disk,num-queues="
+          + queues
+          + ",packed="
+          + RingChoice.word(rings.packed())
+          + ",event_idx="
+          + RingChoice.word(rings.eventIndex())
+          + ",indirect_desc="
+          + RingChoice.word(rings.indirect())
+          + (canInOrder ? ",in_order=" + RingChoice.word(rings.inOrder()) : "");
+    }
+  }
+
+  /**
+   * Whether it has a switch for VIRTIO_F_IN_ORDER, which only newer ones have: others refuse to
+   * start with an option that they do not know.
+   *
+   * @param scratch a folder for what it writes
+   */
+  boolean canInOrder(Path scratch) throws IOException, CliException, InterruptedException {
+    List<String> help = List.of(program.toString(), "-device", "vhost-user-blk-pci,help");
+    return Programs.run(scratch, HELP_DEADLINE, help).output().contains(" in_order=");
+  }
 
   /**
    * The command.
@@ -47,12 +81,7 @@ record Qemu(Path program, String accelerator, Path kernel, Path initrd) {
       words.addAll(List.of("-machine", "memory-backend=mem"));
       words.addAll(List.of("-smp", Integer.toString(Math.min(disk.queues, 8))));
       words.addAll(List.of("-chardev", "socket,id=disk,path=" + disk.socket));
-      words.addAll(
-          List.of(
-              "-device",
-              "vhost-user-blk-pci,chardev=disk,num-queues="
-                  + disk.queues
-                  + (disk.packed ? ",packed=on" : "")));
+      words.addAll(List.of("-device", disk.device()));
     }
     return words;
   }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.cli.boot;
 
+import io.jvirtio.cli.RingChoice;
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.devices.blk.BlkStats;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.FeatureNames;
+import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.vhost.VhostUserStats;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -12,14 +14,41 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** What went over the device, for people and for programs. */
-record Summary(String accelerator, VhostUserStats ring, BlkStats disk, Latencies latencies) {
+/**
+ * What went over the device, for people and for programs.
+ *
+ * @param accelerator kvm or tcg
+ * @param rings which features of the rings were offered
+ * @param canInOrder whether QEMU could offer VIRTIO_F_IN_ORDER
+ * @param ring what the server counted
+ * @param disk what the device counted
+ * @param latencies of its requests
+ */
+record Summary(
+    String accelerator,
+    RingChoice rings,
+    boolean canInOrder,
+    VhostUserStats ring,
+    BlkStats disk,
+    Latencies latencies) {
   private static final int WIDTH = 78;
-  private static final int VIRTIO_F_RING_PACKED = 34;
 
-  /** Whether the driver and the device agreed on the packed format of queues. */
-  boolean packed() {
-    return ring.negotiated().has(VIRTIO_F_RING_PACKED);
+  private boolean packed() {
+    return ring.negotiated().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+  }
+
+  /** What was asked for, is not a matter of course, and did not come about. */
+  List<String> unmet() {
+    List<String> lines = new ArrayList<>();
+    if (rings.packed() && !packed()) {
+      wrap(lines, "packed", List.of("asked for, but the guest's driver did not accept it"));
+    }
+    if (rings.inOrder() && !ring.negotiated().has(ReservedFeatures.VIRTIO_F_IN_ORDER)) {
+      String who =
+          canInOrder ? "the guest's driver did not accept it" : "this QEMU cannot offer it";
+      wrap(lines, "in order", List.of("asked for, but " + who));
+    }
+    return lines;
   }
 
   private List<String> features() {
@@ -59,6 +88,7 @@ record Summary(String accelerator, VhostUserStats ring, BlkStats disk, Latencies
             String.format(Locale.ROOT, "p50 %.0f us", latencies.micros(50)),
             String.format(Locale.ROOT, "p99 %.0f us", latencies.micros(99)),
             String.format(Locale.ROOT, "max %.0f us", latencies.micros(100))));
+    lines.addAll(unmet());
     return lines;
   }
 
@@ -82,6 +112,7 @@ record Summary(String accelerator, VhostUserStats ring, BlkStats disk, Latencies
     Map<String, Object> map = new LinkedHashMap<>();
     map.put("accelerator", accelerator);
     map.put("packed", packed());
+    map.put("inOrder", ring.negotiated().has(ReservedFeatures.VIRTIO_F_IN_ORDER));
     map.put("features", features());
     map.put("requests", requests());
     map.put("failedRequests", disk.ioErrors());

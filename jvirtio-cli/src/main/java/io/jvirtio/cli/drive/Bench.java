@@ -2,13 +2,11 @@
 package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.RingChoice;
 import io.jvirtio.device.QueueOwner;
-import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.drivers.blk.BlkQueue;
-import io.jvirtio.spec.FeatureBits;
-import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.vhost.VhostUserFrontEndOptions;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -41,12 +39,14 @@ final class Bench {
 
   private final Path socket;
   private final Workload workload;
+  private final RingChoice rings;
   private final Cancel cancel;
   private final List<BenchThread> threads = new ArrayList<>();
 
-  Bench(Path socket, Workload workload, Cancel cancel) {
+  Bench(Path socket, Workload workload, RingChoice rings, Cancel cancel) {
     this.socket = socket;
     this.workload = workload;
+    this.rings = rings;
     this.cancel = cancel;
   }
 
@@ -62,7 +62,7 @@ final class Bench {
       VhostUserFrontEndOptions fitting =
           how.withMemory(memory + owners.length * MEMORY_FOR_QUEUES, MEMORY_FOR_QUEUES)
               .withMaxQueueSize(workload.queueSize());
-      try (BlkDriver driver = Disks.open(socket, fitting, options(owners), ringFeatures())) {
+      try (BlkDriver driver = Disks.open(socket, fitting, options(owners), rings)) {
         check(driver);
         return measure(driver);
       } catch (IOException e) {
@@ -77,11 +77,6 @@ final class Bench {
     // No more than can be needed: the descriptors of a request lie close together then.
     int segments = Math.clamp(workload.blockSize() / LEAST_SEGMENT, 1, MOST_SEGMENTS);
     return BlkDriverOptions.builder(owners).polled(workload.poll()).maxSegments(segments).build();
-  }
-
-  private FeatureBits ringFeatures() {
-    FeatureBits all = DriverDevice.ringFeatures();
-    return workload.indirect() ? all : all.without(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
   }
 
   private void check(BlkDriver driver) throws CliException {

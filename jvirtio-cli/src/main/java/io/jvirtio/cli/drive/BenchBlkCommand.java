@@ -3,6 +3,7 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.Json;
+import io.jvirtio.cli.RingOptions;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.spec.SplitRing;
 import java.io.PrintWriter;
@@ -43,6 +44,9 @@ import picocli.CommandLine.Spec;
       "p99_9_lat_us, calls, min_completions, mean_completions, max_completions; features;",
       "notifications_sent, notifications_suppressed, callbacks.",
       "",
+      "blkio-bench has no indirect descriptors: with --indirect=off, as there, those requests are",
+      "in flight whose three descriptors each fit in the queue.",
+      "",
       "Exit codes: 0 success, 1 failure, 2 wrong usage.",
     })
 public final class BenchBlkCommand implements Callable<Integer> {
@@ -80,12 +84,7 @@ public final class BenchBlkCommand implements Callable<Integer> {
               + " ${DEFAULT-VALUE}).")
   private int queueSize;
 
-  @Option(
-      names = "--no-indirect",
-      description =
-          "Use no indirect descriptors, as blkio-bench: of the requests those are in flight whose"
-              + " three descriptors each fit in the queue.")
-  private boolean direct;
+  @Mixin private RingOptions rings;
 
   @Option(
       names = "--blocksize",
@@ -154,14 +153,13 @@ public final class BenchBlkCommand implements Callable<Integer> {
             pattern,
             depth,
             queueSize,
-            !direct,
             (int) blockSize,
             (long) (warmup * TimeUnit.SECONDS.toNanos(1)),
             (long) (runtime * TimeUnit.SECONDS.toNanos(1)),
             threads,
             poll,
             mode);
-    Bench bench = new Bench(socket.socketPath, workload, new Cancel());
+    Bench bench = new Bench(socket.socketPath, workload, rings.choice(), new Cancel());
     Bench.Result result = bench.run(socket.frontEnd());
     PrintWriter out = spec.commandLine().getOut();
     if (json) {

@@ -2,6 +2,7 @@
 package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.RingOptions;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.linux.EventLoop;
@@ -61,6 +62,8 @@ public final class CopyCommand implements Callable<Integer> {
   @Option(names = "--force", description = "Replace FILE if there is one.")
   private boolean force;
 
+  @Mixin private RingOptions rings;
+
   @Option(names = "--verify", description = "Compare FILE and the device afterwards.")
   private boolean verify;
 
@@ -107,7 +110,8 @@ public final class CopyCommand implements Callable<Integer> {
           Disks.open(
               socket.socketPath,
               socket.frontEnd().withMemory(MEMORY, MEMORY),
-              BlkDriverOptions.of(loop))) {
+              BlkDriverOptions.of(loop),
+              rings.choice())) {
         if (toDevice) {
           write(driver, loop, file, arena);
         } else {

@@ -2,6 +2,7 @@
 package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.RingChoice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.linux.EventLoop;
@@ -33,6 +34,7 @@ final class Demo implements AutoCloseable {
   private final PrintWriter out;
   private final boolean terminal;
   private final long size;
+  private final RingChoice rings;
   private final Cancel cancel;
   private final long started = System.nanoTime();
   private final DemoSummary summary = new DemoSummary();
@@ -44,11 +46,14 @@ final class Demo implements AutoCloseable {
    * Makes the folder for the image.
    *
    * @param size of the disk in bytes, a multiple of 1 MiB
+   * @param rings which features of the rings both sides may use
    */
-  Demo(PrintWriter out, boolean terminal, long size, Cancel cancel) throws CliException {
+  Demo(PrintWriter out, boolean terminal, long size, RingChoice rings, Cancel cancel)
+      throws CliException {
     this.out = out;
     this.terminal = terminal;
     this.size = size;
+    this.rings = rings;
     this.cancel = cancel;
     String parent =
         System.getenv().getOrDefault("TMPDIR", System.getProperty("java.io.tmpdir", "/tmp"));
@@ -67,13 +72,13 @@ final class Demo implements AutoCloseable {
   DemoSummary run() throws CliException, InterruptedException {
     Path image = makeImage();
     Path socket = folder.resolve("s");
-    server = DemoServer.start(folder, socket, image, SERIAL);
+    server = DemoServer.start(folder, socket, image, SERIAL, rings);
     say("device: process " + server.pid() + " serves a new image, " + Sizes.text(size));
     try (EventLoop loop = Disks.loop(LoopMode.ADAPTIVE)) {
       cancel.onAsked(loop::wakeUp);
       cancel.check();
       VhostUserFrontEndOptions how = VhostUserFrontEndOptions.defaults().withMemory(MEMORY, MEMORY);
-      try (BlkDriver driver = Disks.open(socket, how, BlkDriverOptions.of(loop))) {
+      try (BlkDriver driver = Disks.open(socket, how, BlkDriverOptions.of(loop), rings)) {
         drive(driver, loop, image);
       }
     } catch (IOException e) {
@@ -168,7 +173,6 @@ final class Demo implements AutoCloseable {
             Workload.Pattern.RANDREAD,
             depth,
             QUEUE_SIZE,
-            true,
             BLOCK,
             WARM_UP_NANOS,
             LATENCY_NANOS,

@@ -4,11 +4,13 @@ package io.jvirtio.cli.drive;
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.Json;
 import io.jvirtio.cli.Logging;
+import io.jvirtio.cli.RingOptions;
 import java.io.PrintWriter;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -49,6 +51,8 @@ public final class DemoCommand implements Callable<Integer> {
       description = "Size of the disk, a multiple of 1M (default: ${DEFAULT-VALUE}).")
   private long size;
 
+  @Mixin private RingOptions rings;
+
   @Option(
       names = "--json",
       description = "The summary as JSON on standard output, all else on standard error.")
@@ -80,7 +84,8 @@ public final class DemoCommand implements Callable<Integer> {
     PrintWriter answers = spec.commandLine().getOut();
     PrintWriter out = json ? spec.commandLine().getErr() : answers;
     Cancel cancel = new Cancel();
-    try (Demo demo = new Demo(out, ProgressBar.isTerminal() && !json, size, cancel)) {
+    try (Demo demo =
+        new Demo(out, ProgressBar.isTerminal() && !json, size, rings.choice(), cancel)) {
       DemoSummary summary = demo.run();
       out.println();
       summary.lines().forEach(out::println);

@@ -3,6 +3,7 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.Main;
+import io.jvirtio.cli.RingChoice;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -36,7 +37,7 @@ final class DemoServer implements AutoCloseable {
    *
    * @param folder for what it prints
    */
-  static DemoServer start(Path folder, Path socket, Path image, String serial)
+  static DemoServer start(Path folder, Path socket, Path image, String serial, RingChoice rings)
       throws CliException, InterruptedException {
     List<String> command = new ArrayList<>(java());
     command.addAll(
@@ -48,6 +49,7 @@ final class DemoServer implements AutoCloseable {
             "--serial=" + serial,
             "--one-shot",
             "--print-stats"));
+    command.addAll(rings.options());
     Path output = folder.resolve("stats.json");
     DemoServer server;
     try {

@@ -2,6 +2,7 @@
 package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.RingChoice;
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
@@ -10,7 +11,6 @@ import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.LinuxException;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.spec.DeviceType;
-import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.vhost.VhostUserFrontEndOptions;
 import io.jvirtio.vhost.VhostUserTransport;
 import java.io.IOException;
@@ -28,16 +28,11 @@ final class Disks {
    * Connects to a block device and starts driving it. The owners among the options must be at work,
    * except the calling thread.
    *
+   * @param rings which features of the rings may be used
    * @throws CliException when there is none, in words for the user
    */
-  static BlkDriver open(Path socket, VhostUserFrontEndOptions how, BlkDriverOptions options)
-      throws CliException {
-    return open(socket, how, options, DriverDevice.ringFeatures());
-  }
-
-  /** As above, with some of the features of the ring only. */
   static BlkDriver open(
-      Path socket, VhostUserFrontEndOptions how, BlkDriverOptions options, FeatureBits ringFeatures)
+      Path socket, VhostUserFrontEndOptions how, BlkDriverOptions options, RingChoice rings)
       throws CliException {
     try {
       VhostUserTransport transport = VhostUserTransport.connect(socket, DeviceType.BLOCK.id(), how);
@@ -50,7 +45,7 @@ final class Disks {
           transport.close();
         }
       }
-      return start(new DriverDevice(transport, ringFeatures), options);
+      return start(new DriverDevice(transport, rings.of(DriverDevice.ringFeatures())), options);
     } catch (IOException e) {
       throw Refusals.connecting(e, socket);
     }

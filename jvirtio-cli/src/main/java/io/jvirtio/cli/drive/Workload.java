@@ -9,7 +9,6 @@ import io.jvirtio.linux.LoopMode;
  * @param pattern which requests
  * @param depth how many of them each thread keeps in flight, at least 1
  * @param queueSize the queue size; more requests than fit wait for room
- * @param indirect whether indirect descriptors may be used
  * @param blockSize bytes of each, a multiple of 512
  * @param warmupNanos how long before anything counts
  * @param nanos how long what counts takes
@@ -21,7 +20,6 @@ record Workload(
     Pattern pattern,
     int depth,
     int queueSize,
-    boolean indirect,
     int blockSize,
     long warmupNanos,
     long nanos,
