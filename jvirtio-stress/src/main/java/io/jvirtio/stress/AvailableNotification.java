@@ -76,4 +76,56 @@ public class AvailableNotification {
       rings.giveBack();
     }
   }
+
+  /** Packed: by the descriptor offset and wrap counter of the Device Area. */
+  @JCStressTest
+  @JCStressMeta(AvailableNotification.class)
+  @State
+  public static class PackedByEventIdx {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX);
+
+    /** Makes a buffer available. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r1 = rings.driverOffers(1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void device(II_Result result) {
+      result.r2 = rings.deviceMaySleep() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: by the flags of the Device Area. */
+  @JCStressTest
+  @JCStressMeta(AvailableNotification.class)
+  @State
+  public static class PackedByFlags {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_FLAGS);
+
+    /** Makes a buffer available. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r1 = rings.driverOffers(1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void device(II_Result result) {
+      result.r2 = rings.deviceMaySleep() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
 }

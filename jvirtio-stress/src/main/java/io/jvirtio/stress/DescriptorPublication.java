@@ -11,9 +11,10 @@ import org.openjdk.jcstress.annotations.State;
 import org.openjdk.jcstress.infra.results.I_Result;
 
 /**
- * Barrier pair [A]: a device that sees the available idx sees the entries of the available ring,
- * the descriptors, indirect tables and the payload that the driver wrote before. The driver makes
- * two buffers available and publishes them together.
+ * Barrier pair [A]: a device that sees the available idx (split), or the flags of a batch's first
+ * descriptor (packed), sees what the driver wrote before: the entries of the available ring, the
+ * descriptors, indirect tables and the payload. The driver makes two buffers available and
+ * publishes them together.
  */
 @Outcome(id = "0", expect = Expect.ACCEPTABLE, desc = "The device was there before the driver.")
 @Outcome(id = "2", expect = Expect.ACCEPTABLE, desc = "The device saw both buffers, whole.")
@@ -57,6 +58,58 @@ public class DescriptorPublication {
   @State
   public static class Indirect {
     private final Rings rings = Rings.take(Rings.Format.INDIRECT);
+
+    /** Adds and publishes. */
+    @Actor
+    public void driver() {
+      rings.driverOffers(2);
+    }
+
+    /** Looks once. */
+    @Actor
+    public void device(I_Result result) {
+      result.r1 = rings.deviceTakes(2);
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: chains in the descriptor ring. */
+  @JCStressTest
+  @JCStressMeta(DescriptorPublication.class)
+  @State
+  public static class PackedDirect {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX);
+
+    /** Adds and publishes. */
+    @Actor
+    public void driver() {
+      rings.driverOffers(2);
+    }
+
+    /** Looks once. */
+    @Actor
+    public void device(I_Result result) {
+      result.r1 = rings.deviceTakes(2);
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: indirect tables. */
+  @JCStressTest
+  @JCStressMeta(DescriptorPublication.class)
+  @State
+  public static class PackedIndirect {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_INDIRECT);
 
     /** Adds and publishes. */
     @Actor

@@ -30,14 +30,40 @@ final class Rings {
   /** What was negotiated. */
   enum Format {
     /** Notifications by VIRTIO_F_EVENT_IDX. */
-    EVENT_IDX,
+    EVENT_IDX(16, ReservedFeatures.VIRTIO_F_EVENT_IDX),
     /** Notifications by flags. */
-    FLAGS,
+    FLAGS(16),
     /** Event index, and all buffers but the first in indirect tables. */
-    INDIRECT
-  }
+    INDIRECT(16, ReservedFeatures.VIRTIO_F_EVENT_IDX, ReservedFeatures.VIRTIO_F_INDIRECT_DESC),
 
-  private static final int SIZE = 16;
+    // The sizes of packed rings are odd, and little more than what all buffers take: a state
+    // begins at every place of the ring, and the wrap counter changes at every place of a state,
+    // also between two descriptors of a chain.
+
+    /** Packed, notifications by descriptor offset and wrap counter. */
+    PACKED_EVENT_IDX(
+        13, ReservedFeatures.VIRTIO_F_RING_PACKED, ReservedFeatures.VIRTIO_F_EVENT_IDX),
+    /** Packed, notifications by flags. */
+    PACKED_FLAGS(13, ReservedFeatures.VIRTIO_F_RING_PACKED),
+    /** Packed, event index, and all buffers in indirect tables. */
+    PACKED_INDIRECT(
+        5,
+        ReservedFeatures.VIRTIO_F_RING_PACKED,
+        ReservedFeatures.VIRTIO_F_EVENT_IDX,
+        ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
+
+    private final int size;
+    private final FeatureBits features;
+
+    Format(int size, int... bits) {
+      this.size = size;
+      FeatureBits all = FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1);
+      for (int bit : bits) {
+        all = all.with(bit);
+      }
+      this.features = all;
+    }
+  }
 
   /** The most buffers in flight. */
   static final int BUFFERS = 4;
@@ -82,17 +108,18 @@ final class Rings {
 
   private Rings(Format format) throws IOException, PeerFault {
     this.format = format;
-    FeatureBits features =
-        FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1)
-            .withIf(format != Format.FLAGS, ReservedFeatures.VIRTIO_F_EVENT_IDX)
-            .withIf(format == Format.INDIRECT, ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
     driver =
         DriverQueue.create(
-            new DriverQueueOptions(0, "stress", SIZE, 3, features, 0, false), MEMORY, queue -> {});
+            new DriverQueueOptions(0, "stress", format.size, 3, format.features, 0, false),
+            MEMORY,
+            queue -> {});
     for (int i = 0; i < BUFFERS; i++) {
       buffers[i] = new Buffer(MEMORY.allocate(2 * HALF, 64).address());
     }
-    device = driver.layout().open(0, SIZE, features, MEMORY.snapshot(), false, new QueueCounters());
+    device =
+        driver
+            .layout()
+            .open(0, format.size, format.features, MEMORY.snapshot(), false, new QueueCounters());
   }
 
   /** A pair at rest: nothing in flight, neither side wants notifications or has an old claim. */

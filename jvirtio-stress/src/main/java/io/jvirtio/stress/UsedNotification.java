@@ -214,4 +214,190 @@ public class UsedNotification {
       rings.giveBack();
     }
   }
+
+  /** Packed: the enable, by the descriptor offset and wrap counter of the Driver Area. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedEnableByEventIdx {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX).inHands(1);
+
+    /** Gives a buffer back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleep() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: the enable, by the flags of the Driver Area. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedEnableByFlags {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_FLAGS).inHands(1);
+
+    /** Gives a buffer back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleep() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: the enable in two halves, by descriptor offset and wrap counter. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedPreparedByEventIdx {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX).inHands(1);
+
+    /** Gives a buffer back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleepPrepared() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: the enable in two halves, by flags. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedPreparedByFlags {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_FLAGS).inHands(1);
+
+    /** Gives a buffer back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleepPrepared() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: the delayed enable; the offset it asks for is that of no used descriptor. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedDelayedByEventIdx {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX).inHands(Rings.BUFFERS);
+
+    /** Gives them back. */
+    @Actor
+    public void device(II_Result result) {
+      boolean notified = false;
+      for (int i = 0; i < Rings.BUFFERS; i++) {
+        notified |= rings.deviceGivesBack(i, i + 1);
+      }
+      result.r1 = notified ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleepDelayed() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: the delayed enable, by flags: as the plain one. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedDelayedByFlags {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_FLAGS).inHands(1);
+
+    /** Gives a buffer back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleepDelayed() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: one buffer came back, and a second one does while the driver looks for another. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedGetWhileEnabled {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX).inFlightWithCallback();
+
+    /** Gives the second one back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(1, 2) ? 1 : 0;
+    }
+
+    /** Takes until there is no more, and sleeps. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverTakes(2) == 1 ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
 }
