@@ -6,13 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.BlkRequestType;
+import io.jvirtio.spec.ReservedFeatures;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicLong;
 import jdk.jfr.consumer.RecordedEvent;
 import jdk.jfr.consumer.RecordingStream;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** A guest makes, fills, checks and trims a file system; the host then looks into the image. */
 class FileSystemTest {
@@ -50,14 +51,19 @@ class FileSystemTest {
   @TempDir Path folder;
 
   @ParameterizedTest
-  @EnumSource(Machine.class)
-  void ext4IsMadeFilledRemountedAndTrimmed(Machine machine) throws Exception {
+  @CsvSource({
+    "DEBIAN_12, packed=off",
+    "DEBIAN_12, packed=on",
+    "DEBIAN_13, packed=off",
+    "DEBIAN_13, packed=on",
+  })
+  void ext4IsMadeFilledRemountedAndTrimmed(Machine machine, String format) throws Exception {
     Path image = Host.image(folder, "disk.img", SIZE);
     AtomicLong tracedFlushes = new AtomicLong();
     try (RecordingStream trace = new RecordingStream();
         ServedDisk disk =
             new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults());
-        Guest guest = Guest.on(machine, folder).disk(disk.socket()).boot(SCRIPT)) {
+        Guest guest = Guest.on(machine, folder).disk(disk.socket(), format).boot(SCRIPT)) {
       trace.enable("io.jvirtio.Request");
       trace.onEvent("io.jvirtio.Request", event -> count(event, tracedFlushes));
       trace.startAsync();
@@ -71,6 +77,9 @@ class FileSystemTest {
       long trimmed = Host.allocated(image);
       assertTrue(trimmed < full - (20L << 20), "shrunk from " + full + " to " + trimmed);
       assertTrue(disk.requests(BlkRequestType.DISCARD) > 0);
+      assertEquals(
+          format.equals("packed=on"),
+          disk.stats().negotiated().has(ReservedFeatures.VIRTIO_F_RING_PACKED));
       assertEquals(0, disk.device().stats().ioErrors());
       assertEquals(0, disk.stats().faults());
       assertEquals(0, disk.stats().protocolFaults());

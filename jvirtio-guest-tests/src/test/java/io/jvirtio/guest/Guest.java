@@ -50,6 +50,12 @@ final class Guest implements AutoCloseable {
       return this;
     }
 
+    /** Gives it a monitor at a socket, for {@link Qmp}. */
+    Builder monitor(Path socket) {
+      options.addAll(List.of("-qmp", "unix:" + socket + ",server=on,wait=off"));
+      return this;
+    }
+
     /** Adds a disk, with options of QEMU's vhost-user-blk-pci such as "packed=off", or none. */
     Builder disk(Path socket, String... deviceOptions) {
       return add(socket, "", deviceOptions);

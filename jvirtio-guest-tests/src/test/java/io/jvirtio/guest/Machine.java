@@ -38,6 +38,11 @@ enum Machine {
     return Lab.path(kernel);
   }
 
+  /** Whether this QEMU has a switch for VIRTIO_F_IN_ORDER. No guest here drives that yet. */
+  boolean offersInOrder() {
+    return this != DEBIAN_12;
+  }
+
   /** How this QEMU's chardev is told to connect again every second: renamed in 9.2. */
   String reconnectOption() throws IOException, InterruptedException {
     String version =

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.OnLoss;
+import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
@@ -17,8 +18,8 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Our block driver against our own daemon in another process, and a guest that reads the result.
@@ -31,12 +32,25 @@ class OwnDaemonTest {
   @TempDir Path folder;
 
   @ParameterizedTest
-  @ValueSource(strings = {"event", "adaptive", "poll"})
-  void everyBlockArrivesInEachMode(String mode) throws Exception {
+  @CsvSource({
+    "event, on, off",
+    "adaptive, on, off",
+    "poll, on, off",
+    "event, off, off",
+    "adaptive, on, on",
+    "adaptive, off, on",
+  })
+  void everyBlockArrivesInEachMode(String mode, String packed, String inOrder) throws Exception {
+    String[] options = {
+      "--mode=" + mode, "--serial=driven", "--packed=" + packed, "--in-order=" + inOrder
+    };
     Path image = Patterns.image(folder, "disk.img", 1, SIZE);
     Path socket = folder.resolve("disk.sock");
-    try (Daemon daemon = daemon(image, socket, "--mode=" + mode, "--serial=driven")) {
+    try (Daemon daemon = daemon(image, socket, options)) {
       try (DrivenDisk disk = drive(socket, OnLoss.FAIL)) {
+        DriverDevice device = disk.driver().device();
+        assertEquals(packed.equals("on"), device.hasFeature(ReservedFeatures.VIRTIO_F_RING_PACKED));
+        assertEquals(inOrder.equals("on"), device.hasFeature(ReservedFeatures.VIRTIO_F_IN_ORDER));
         useAll(disk.driver(), image);
         grow(disk.driver(), image, daemon);
       }

@@ -3,10 +3,12 @@ package io.jvirtio.guest;
 
 import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.linux.UnixServerSocket;
+import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.vhost.VhostUserOptions;
 import io.jvirtio.vhost.VhostUserServer;
 import io.jvirtio.vhost.VhostUserStats;
@@ -26,10 +28,17 @@ final class ServedDisk implements AutoCloseable {
 
   /** Serves an image with the given options. */
   ServedDisk(Path image, Path socket, BlkOptions options) throws IOException {
+    this(image, socket, options, DeviceHost.ringFeatures());
+  }
+
+  /** Also says which features of the rings it offers. */
+  ServedDisk(Path image, Path socket, BlkOptions options, FeatureBits ringFeatures)
+      throws IOException {
     this.socket = socket;
     backend = RawFileBackend.open(RawFileOptions.of(image).withReadOnly(options.readOnly()));
     device = new BlkDevice(backend, options);
-    server = new VhostUserServer(device, VhostUserOptions.defaults());
+    server =
+        new VhostUserServer(device, VhostUserOptions.defaults().withRingFeatures(ringFeatures));
     listening = UnixServerSocket.bind(socket, server.waker());
     Thread.ofPlatform().name("serve").start(this::serve);
   }

@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.guest;
 
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
-import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
-import java.nio.channels.SocketChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 
 /** A qemu-storage-daemon that exports an image as a vhost-user block device. */
 final class StorageDaemon implements AutoCloseable {
-  private static final int DEADLINE_SECONDS = 30;
-
   /** The two that the tests run. */
   enum Version {
     /** The host's own. */
@@ -84,38 +72,11 @@ final class StorageDaemon implements AutoCloseable {
 
   /** Changes the size of the image, and tells the front-end. */
   void resize(long bytes) throws Exception {
-    qmp(
+    Qmp.send(
+        monitor,
         "{\"execute\":\"block_resize\",\"arguments\":{\"node-name\":\"d\",\"size\":"
             + bytes
             + "}}");
-  }
-
-  private void qmp(String command) throws Exception {
-    try (SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX)) {
-      channel.connect(UnixDomainSocketAddress.of(monitor));
-      CompletableFuture.runAsync(() -> converse(channel, command))
-          .get(DEADLINE_SECONDS, TimeUnit.SECONDS);
-    }
-  }
-
-  private void converse(SocketChannel channel, String command) {
-    try {
-      BufferedReader lines =
-          new BufferedReader(Channels.newReader(channel, StandardCharsets.UTF_8));
-      String greeting = lines.readLine();
-      for (String line : new String[] {"{\"execute\":\"qmp_capabilities\"}", command}) {
-        channel.write(ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8)));
-        String answer = lines.readLine();
-        while (answer != null && answer.contains("\"event\"")) {
-          answer = lines.readLine();
-        }
-        if (answer == null || !answer.contains("\"return\"")) {
-          throw new AssertionError(line + ": " + greeting + " " + answer + peer.output());
-        }
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 
   @Override

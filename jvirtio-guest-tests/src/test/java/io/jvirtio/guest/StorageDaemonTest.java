@@ -181,6 +181,25 @@ class StorageDaemonTest {
     }
   }
 
+  /** Neither of the two has packed virtqueues, nor keeps the order: ours takes what there is. */
+  @ParameterizedTest
+  @EnumSource
+  void ringsAreSplitBecauseNoOthersAreOffered(StorageDaemon.Version version) throws Exception {
+    FeatureBits unknown =
+        FeatureBits.of(
+            ReservedFeatures.VIRTIO_F_RING_PACKED,
+            ReservedFeatures.VIRTIO_F_IN_ORDER,
+            ReservedFeatures.VIRTIO_F_RING_RESET);
+    assertTrue(unknown.isSubsetOf(DriverDevice.ringFeatures()));
+    Path image = Host.image(folder, "disk.img", SIZE);
+    try (StorageDaemon daemon = serve(version, image);
+        DrivenDisk disk = new DrivenDisk(daemon.socket())) {
+      DriverDevice device = disk.driver().device();
+      assertEquals(FeatureBits.NONE, device.offeredFeatures().and(unknown));
+      assertEquals(FeatureBits.NONE, device.features().and(unknown));
+    }
+  }
+
   /** Of the two only the new one tells its front-end; the old one keeps the old capacity. */
   @Test
   void capacityFollowsTheImage() throws Exception {
