@@ -3,13 +3,14 @@ package io.jvirtio.queue;
 
 import static io.jvirtio.spec.PackedRing.DESC_SIZE;
 import static io.jvirtio.spec.PackedRing.FLAGS;
-import static io.jvirtio.spec.PackedRing.ID;
 import static io.jvirtio.spec.PackedRing.LEN;
 import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DESC;
 import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DISABLE;
 import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_ENABLE;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_AVAIL;
 import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_INDIRECT;
 import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_NEXT;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_USED;
 import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_WRITE;
 import static io.jvirtio.spec.PackedRing.WRAP;
 
@@ -37,6 +38,11 @@ import java.lang.invoke.VarHandle;
 public final class PackedDeviceQueue extends DeviceQueue {
   private static final int ID_WORDS = 1 << 10;
 
+  // In the second word of a descriptor.
+  private static final long MARKS = (long) (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 48;
+  private static final long MARKS_AND_NEXT = MARKS | (long) VIRTQ_DESC_F_NEXT << 48;
+  private static final long MARKS_AND_INDIRECT = MARKS | (long) VIRTQ_DESC_F_INDIRECT << 48;
+
   private final long desc;
   private final long driverEvent;
   private final long deviceEvent;
@@ -63,6 +69,12 @@ public final class PackedDeviceQueue extends DeviceQueue {
   private int regionHint;
   private GuestMemory guest;
 
+  /** Where buffers lie. */
+  private final NearRegion near;
+
+  /** Where indirect tables lie, which may well be in another region. */
+  private final NearRegion nearTable;
+
   PackedDeviceQueue(
       int index,
       QueueLayout layout,
@@ -74,6 +86,8 @@ public final class PackedDeviceQueue extends DeviceQueue {
       QueueCounters counters) {
     super(index, layout.size(), false, inOrder, counters);
     this.guest = memory;
+    this.near = new NearRegion(memory);
+    this.nearTable = new NearRegion(memory);
     this.desc = addresses.descriptorArea();
     this.driverEvent = addresses.driverArea();
     this.deviceEvent = addresses.deviceArea();
@@ -90,6 +104,8 @@ public final class PackedDeviceQueue extends DeviceQueue {
   @Override
   public void growMemory(GuestMemory larger) {
     guest = larger;
+    near.growMemory(larger);
+    nearTable.growMemory(larger);
   }
 
   @Override
@@ -112,9 +128,151 @@ public final class PackedDeviceQueue extends DeviceQueue {
 
   @Override
   void fill(DescriptorChain chain) throws PeerFault {
+    if (!readUsual(chain)) {
+      chain.begin(0);
+      walk(chain);
+    }
+    chain.end();
+    int id = chain.head();
+    if ((outstanding[id >>> 6] >>> id & 1) != 0) {
+      throw new PeerFault(FaultReason.HEAD_IN_FLIGHT, id);
+    }
+    outstanding[id >>> 6] |= 1L << id;
+    int count = chain.descriptors();
+    held += count;
+    nextAvail += count;
+    if (nextAvail >= size()) {
+      nextAvail -= size();
+      availWrap = !availWrap;
+    }
+  }
+
+  /**
+   * Reads the chain when it is a usual one: descriptors of the ring, or one indirect table, with
+   * nothing out of the ordinary. It knows no fault: whatever it does not know, good or bad, is left
+   * to {@link #walk}, which begins again, and for which nothing of this reading counts.
+   *
+   * @return false, and the chain is not set, when it is not a usual one
+   */
+  private boolean readUsual(DescriptorChain chain) {
+    long slot = desc + (long) DESC_SIZE * nextAvail;
+    long address = RawMemory.getLong(slot);
+    long word = RawMemory.getLong(slot + LEN);
+    if ((word & (long) VIRTQ_DESC_F_INDIRECT << 48) == 0) {
+      return followRing(chain, address, word);
+    }
+    long bytes = word & 0xffff_ffffL;
+    if (!indirectAllowed
+        || (word & MARKS_AND_NEXT) != marks(availWrap)
+        || bytes == 0
+        || bytes % DESC_SIZE != 0
+        || bytes / DESC_SIZE > maxChain
+        || !nearTable.reaches(address, bytes)) {
+      return false;
+    }
+    int id = (int) (word >>> 32) & 0xffff;
+    return readTable(chain, id, nearTable.hostAddress(address), (int) (bytes / DESC_SIZE));
+  }
+
+  /** AVAIL and USED where they are in the second word of a descriptor. */
+  private static long marks(boolean wrap) {
+    return (long) PackedRing.availableFlags(wrap) << 48;
+  }
+
+  /**
+   * Follows a usual chain of the ring from its first descriptor, which was read already; each of
+   * them makes one segment. What it finds is in locals, so that the JIT keeps it in registers.
+   */
+  private boolean followRing(DescriptorChain chain, long first, long firstWord) {
+    long[] segments = chain.room();
+    int most = Math.min(size() - held - unpublished, segments.length >> 1);
+    long address = first;
+    long word = firstWord;
+    long expected = marks(availWrap);
+    int position = nextAvail;
+    int count = 0;
+    int readableCount = 0;
+    long readable = 0;
+    long writable = 0;
+    while (true) {
+      long bytes = word & 0xffff_ffffL;
+      // One shift finds an empty descriptor as well as one of more than 1 GiB.
+      if (count == most
+          || (word & MARKS_AND_INDIRECT) != expected
+          || (bytes - 1) >>> 30 != 0
+          || !near.reaches(address, bytes)) {
+        return false;
+      }
+      segments[2 * count] = near.hostAddress(address);
+      segments[2 * count + 1] = bytes;
+      count++;
+      if ((word & (long) VIRTQ_DESC_F_WRITE << 48) != 0) {
+        writable += bytes;
+      } else if (writable == 0) {
+        readable += bytes;
+        readableCount = count;
+      } else {
+        return false;
+      }
+      if ((word & (long) VIRTQ_DESC_F_NEXT << 48) == 0) {
+        break;
+      }
+      if (++position == size()) {
+        position = 0;
+        expected ^= MARKS;
+      }
+      long slot = desc + (long) DESC_SIZE * position;
+      address = RawMemory.getLong(slot);
+      word = RawMemory.getLong(slot + LEN);
+    }
+    if (readable + writable > DescriptorChain.MAX_BYTES) {
+      return false;
+    }
+    chain.identify((int) (word >>> 32) & 0xffff, count);
+    chain.set(chain.head(), count, readableCount, readable, writable);
+    return true;
+  }
+
+  /** The same for an indirect table, whose descriptors lie one behind the other. */
+  private boolean readTable(DescriptorChain chain, int id, long table, int entries) {
+    long[] segments = chain.room();
+    if (entries > segments.length >> 1) {
+      return false;
+    }
+    int readableCount = 0;
+    long readable = 0;
+    long writable = 0;
+    for (int i = 0; i < entries; i++) {
+      long slot = table + (long) DESC_SIZE * i;
+      long address = RawMemory.getLongUnaligned(slot);
+      long word = RawMemory.getLongUnaligned(slot + LEN);
+      long bytes = word & 0xffff_ffffL;
+      if ((bytes - 1) >>> 30 != 0 || !near.reaches(address, bytes)) {
+        return false;
+      }
+      segments[2 * i] = near.hostAddress(address);
+      segments[2 * i + 1] = bytes;
+      if ((word & (long) VIRTQ_DESC_F_WRITE << 48) != 0) {
+        writable += bytes;
+      } else if (writable == 0) {
+        readable += bytes;
+        readableCount = i + 1;
+      } else {
+        return false;
+      }
+    }
+    if (readable + writable > DescriptorChain.MAX_BYTES) {
+      return false;
+    }
+    chain.identify(id, 1);
+    chain.set(id, entries, readableCount, readable, writable);
+    return true;
+  }
+
+  /** Follows any chain by every rule; each descriptor is read once, as two words. */
+  private void walk(DescriptorChain chain) throws PeerFault {
     int position = nextAvail;
     boolean wrap = availWrap;
-    chain.begin(0);
     int count = 0;
     long word;
     int flags;
@@ -144,16 +302,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
         wrap = !wrap;
       }
     } while ((flags & VIRTQ_DESC_F_NEXT) != 0);
-    int id = (int) (word >>> 32) & 0xffff;
-    if ((outstanding[id >>> 6] >>> id & 1) != 0) {
-      throw new PeerFault(FaultReason.HEAD_IN_FLIGHT, id);
-    }
-    chain.identify(id, count);
-    chain.end();
-    outstanding[id >>> 6] |= 1L << id;
-    held += count;
-    nextAvail = position;
-    availWrap = wrap;
+    chain.identify((int) (word >>> 32) & 0xffff, count);
   }
 
   private void walkIndirect(DescriptorChain chain, long table, long bytes) throws PeerFault {
@@ -209,12 +358,10 @@ public final class PackedDeviceQueue extends DeviceQueue {
     if (unpublished == 0) {
       firstUnpublished = nextUsed;
       firstFlags = flags;
-      RawMemory.putInt(slot + LEN, written);
-      RawMemory.putShort(slot + ID, id);
-    } else {
-      RawMemory.putLong(
-          slot + LEN, (long) flags << 48 | (long) id << 32 | Integer.toUnsignedLong(written));
+      flags = PackedRing.availableFlags(usedWrap); // to the driver as it was: not used
     }
+    RawMemory.putLong(
+        slot + LEN, (long) flags << 48 | (long) id << 32 | Integer.toUnsignedLong(written));
     unpublished += descriptors;
     nextUsed += descriptors;
     if (nextUsed >= size()) {

@@ -3,13 +3,14 @@ package io.jvirtio.queue;
 
 import static io.jvirtio.spec.PackedRing.DESC_SIZE;
 import static io.jvirtio.spec.PackedRing.FLAGS;
-import static io.jvirtio.spec.PackedRing.ID;
 import static io.jvirtio.spec.PackedRing.LEN;
 import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DESC;
 import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_DISABLE;
 import static io.jvirtio.spec.PackedRing.RING_EVENT_FLAGS_ENABLE;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_AVAIL;
 import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_INDIRECT;
 import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_NEXT;
+import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_USED;
 import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_WRITE;
 import static io.jvirtio.spec.PackedRing.WRAP;
 
@@ -218,7 +219,18 @@ public final class PackedDriverQueue extends DriverQueue {
       }
       long offset = (long) id * maxElements * DESC_SIZE;
       fillTable(tables.address() + offset, buffer);
-      put(tableDevice + offset, count * DESC_SIZE, id, VIRTQ_DESC_F_INDIRECT);
+      int flags = VIRTQ_DESC_F_INDIRECT | PackedRing.availableFlags(availWrap);
+      put(
+          nextAvail,
+          tableDevice + offset,
+          count * DESC_SIZE,
+          id,
+          unpublished == 0 ? hide(flags) : flags);
+      unpublished++;
+      if (++nextAvail == size) {
+        nextAvail = 0;
+        availWrap = !availWrap;
+      }
       descriptors = 1;
       counters.indirect++;
     } else {
@@ -228,15 +240,7 @@ public final class PackedDriverQueue extends DriverQueue {
         }
         return false;
       }
-      int readable = buffer.readableCount();
-      for (int i = 0; i < count; i++) {
-        int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
-        put(
-            buffer.addresses[i],
-            buffer.lengths[i],
-            id,
-            i == count - 1 ? flags : flags | VIRTQ_DESC_F_NEXT);
-      }
+      fillRing(buffer, id);
       descriptors = count;
     }
     freeId = nextId[id] & 0xffff;
@@ -255,25 +259,54 @@ public final class PackedDriverQueue extends DriverQueue {
     return true;
   }
 
-  /** Writes the next descriptor; the first of a batch without its flags. */
-  private void put(long address, int length, int id, int flags) {
-    long slot = desc + (long) DESC_SIZE * nextAvail;
-    int all = flags | PackedRing.availableFlags(availWrap);
+  /** Writes a buffer's descriptors; position and wrap counter are in locals meanwhile. */
+  private void fillRing(DriverBuffer buffer, int id) {
+    long[] addresses = buffer.addresses;
+    int[] lengths = buffer.lengths;
+    int last = buffer.count() - 1;
+    int readable = buffer.readableCount();
+    int position = nextAvail;
+    int marks = PackedRing.availableFlags(availWrap);
+    boolean hide = unpublished == 0;
+    for (int i = 0; i <= last; i++) {
+      int flags = marks;
+      if (i >= readable) {
+        flags |= VIRTQ_DESC_F_WRITE;
+      }
+      if (i < last) {
+        flags |= VIRTQ_DESC_F_NEXT;
+      }
+      if (hide) {
+        flags = hide(flags);
+        hide = false;
+      }
+      put(position, addresses[i], lengths[i], id, flags);
+      if (++position == size) {
+        position = 0;
+        marks ^= VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
+      }
+    }
+    unpublished += last + 1;
+    nextAvail = position;
+    availWrap = (marks & VIRTQ_DESC_F_AVAIL) != 0;
+  }
+
+  /**
+   * The first descriptor of a batch, whose flags are stored when it is published.
+   *
+   * @return what is there until then: the marks of one that was used a lap before
+   */
+  private int hide(int flags) {
+    firstUnpublished = nextAvail;
+    firstFlags = flags;
+    return PackedRing.usedFlags((flags & VIRTQ_DESC_F_USED) != 0);
+  }
+
+  private void put(int position, long address, int length, int id, int flags) {
+    long slot = desc + (long) DESC_SIZE * position;
     RawMemory.putLong(slot, address);
-    if (unpublished == 0) {
-      firstUnpublished = nextAvail;
-      firstFlags = all;
-      RawMemory.putInt(slot + LEN, length);
-      RawMemory.putShort(slot + ID, id);
-    } else {
-      RawMemory.putLong(
-          slot + LEN, (long) all << 48 | (long) id << 32 | Integer.toUnsignedLong(length));
-    }
-    unpublished++;
-    if (++nextAvail == size) {
-      nextAvail = 0;
-      availWrap = !availWrap;
-    }
+    RawMemory.putLong(
+        slot + LEN, (long) flags << 48 | (long) id << 32 | Integer.toUnsignedLong(length));
   }
 
   private static void fillTable(long table, DriverBuffer buffer) {
