@@ -400,4 +400,56 @@ public class UsedNotification {
       rings.giveBack();
     }
   }
+
+  /** The delayed enable with one buffer in flight, so that nothing is between it and the race. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class DelayedOneByEventIdx {
+    private final Rings rings = Rings.take(Rings.Format.EVENT_IDX).inHands(1);
+
+    /** Gives it back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleepDelayed() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
+
+  /** Packed: the delayed enable with one buffer in flight. */
+  @JCStressTest
+  @JCStressMeta(UsedNotification.class)
+  @State
+  public static class PackedDelayedOneByEventIdx {
+    private final Rings rings = Rings.take(Rings.Format.PACKED_EVENT_IDX).inHands(1);
+
+    /** Gives it back. */
+    @Actor
+    public void device(II_Result result) {
+      result.r1 = rings.deviceGivesBack(0, 1) ? 1 : 0;
+    }
+
+    /** Wants to sleep. */
+    @Actor
+    public void driver(II_Result result) {
+      result.r2 = rings.driverMaySleepDelayed() ? 1 : 0;
+    }
+
+    /** Ends the state. */
+    @Arbiter
+    public void end() {
+      rings.giveBack();
+    }
+  }
 }
