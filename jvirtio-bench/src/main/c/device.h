@@ -27,6 +27,7 @@ struct chain {
   int capacity;
   struct segment *segments;
   int head;
+  int descriptors;
   int count;
   int readable_count;
   uint64_t readable_length;

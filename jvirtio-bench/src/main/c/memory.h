@@ -44,6 +44,8 @@ enum fault {
   USED_ID_OUT_OF_RANGE,
   USED_ID_NOT_AVAILABLE,
   USED_LENGTH_TOO_LONG,
+  DESCRIPTOR_NOT_AVAILABLE,
+  RING_OVERRUN,
 };
 
 // Shared memory is read and written through these, once each, so that no check is of another value

@@ -9,8 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "device.h"
-#include "driver.h"
+#include "packed.h"
 
 enum {
   HEADER = 16,
@@ -25,8 +24,8 @@ enum {
 static const uint64_t GUEST = 0x40000000;
 
 static struct {
-  long threads, indirect, event_idx, batch, size, warmup, millis, cpu, peer, swap;
-} options = {1, 0, 0, 32, 256, 200, 1000, -1, -1, 0};
+  long threads, packed, indirect, event_idx, batch, size, warmup, millis, cpu, peer, swap;
+} options = {1, 0, 0, 0, 32, 256, 200, 1000, -1, -1, 0};
 
 struct slot {
   uint64_t address;
@@ -35,8 +34,8 @@ struct slot {
 // What one thread writes shares no cache line (nor its neighbour) with what the other one uses.
 #define APART __attribute__((aligned(APART_BYTES)))
 
-static struct driver_queue driver APART;
-static struct device_queue device APART;
+static struct packed_driver driver APART;
+static struct packed_device device APART;
 static struct driver_buffer buffer APART;
 static struct slot slots[SLOTS] APART;
 static bool stop APART;
@@ -74,6 +73,7 @@ static void pin(long cpu) {
 
 static void open_queues(void) {
   int size = (int)options.size;
+  // Packed: the two event suppression structures are where the two rings of a split queue are.
   size_t avail = ((size_t)DESC_SIZE * size + 63) & ~(size_t)63;
   size_t used = (avail + 6 + (size_t)AVAIL_ENTRY_SIZE * size + 63) & ~(size_t)63;
   size_t tables = (used + 6 + (size_t)USED_ENTRY_SIZE * size + 63) & ~(size_t)63;
@@ -88,7 +88,7 @@ static void open_queues(void) {
   memory->count = 1;
   memory->regions = zeroed(1, sizeof *memory->regions);
   memory->regions[0] = (struct region){GUEST, total, base};
-  driver = (struct driver_queue){
+  driver.q = (struct driver_queue){
       .size = size,
       .mask = size - 1,
       .max_elements = ELEMENTS,
@@ -111,9 +111,9 @@ static void open_queues(void) {
       .callback_enabled = true,
   };
   for (int i = 0; i < size; i++) {
-    driver.next[i] = (uint16_t)(i + 1);
+    driver.q.next[i] = (uint16_t)(i + 1);
   }
-  device = (struct device_queue){
+  device.q = (struct device_queue){
       .memory = memory,
       .size = size,
       .mask = size - 1,
@@ -131,6 +131,11 @@ static void open_queues(void) {
       .near = {.memory = memory, .size = -1},
       .near_table = {.memory = memory, .size = -1},
   };
+  driver.driver_event = device.driver_event = base + avail;
+  driver.device_event = device.device_event = base + used;
+  driver.avail_wrap = driver.used_wrap = true;
+  device.avail_wrap = device.used_wrap = true;
+  device.outstanding = zeroed(ID_WORDS, sizeof(uint64_t));
   buffer.capacity = ELEMENTS;
   buffer.addresses = zeroed(ELEMENTS, sizeof(uint64_t));
   buffer.lengths = zeroed(ELEMENTS, sizeof(uint32_t));
@@ -139,22 +144,63 @@ static void open_queues(void) {
   }
 }
 
-static void offer(struct slot *slot) {
+// The format is known when these are compiled, as it is to the JIT when only one of two is loaded.
+#define FORMAT(type) static inline __attribute__((always_inline)) type
+
+FORMAT(bool) kick(bool packed) {
+  return packed ? packed_kick_prepare(&driver) : driver_kick_prepare(&driver.q);
+}
+
+FORMAT(void *) get(bool packed) {
+  return packed ? packed_get(&driver) : driver_get(&driver.q);
+}
+
+FORMAT(void) disable_callback(bool packed) {
+  if (packed) {
+    packed_disable_callback(&driver);
+  } else {
+    driver_disable_callback(&driver.q);
+  }
+}
+
+FORMAT(bool) enable_callback(bool packed) {
+  return packed ? packed_enable_callback(&driver) : driver_enable_callback(&driver.q);
+}
+
+FORMAT(bool) publish(bool packed) {
+  return packed ? packed_publish(&device) : device_publish(&device.q);
+}
+
+FORMAT(void) disable_notifications(bool packed) {
+  if (packed) {
+    packed_disable_notifications(&device);
+  } else {
+    device_disable_notifications(&device.q);
+  }
+}
+
+FORMAT(bool) enable_notifications(bool packed) {
+  return packed ? packed_enable_notifications(&device) : device_enable_notifications(&device.q);
+}
+
+FORMAT(void) offer(bool packed, struct slot *slot) {
   buffer_clear(&buffer);
   if (!buffer_readable(&buffer, slot->address, HEADER) ||
       !buffer_writable(&buffer, slot->address + PAGE, PAGE) ||
       !buffer_writable(&buffer, slot->address + HEADER, STATUS) ||
-      !driver_add(&driver, &buffer, slot)) {
+      !(packed ? packed_add(&driver, &buffer, slot) : driver_add(&driver.q, &buffer, slot))) {
     fail("the ring is full");
   }
 }
 
-static int serve(long most) {
+FORMAT(int) serve(bool packed, long most) {
   int served = 0;
   int fault = OK;
   struct chain *chain;
-  while (served < most && (chain = device_pop(&device, &fault)) != NULL) {
-    if (!device_push(&device, chain, chain->writable_length)) {
+  while (served < most &&
+         (chain = packed ? packed_pop(&device, &fault) : device_pop(&device.q, &fault)) != NULL) {
+    if (!(packed ? packed_push(&device, chain, chain->writable_length)
+                 : device_push(&device.q, chain, chain->writable_length))) {
       fail("pushed wrongly");
     }
     served++;
@@ -166,67 +212,75 @@ static int serve(long most) {
 }
 
 // What one notification each way sets off, on one thread.
-static void one_batch(void) {
+FORMAT(void) one_batch(bool packed) {
   for (long i = 0; i < options.batch; i++) {
-    offer(&slots[i]);
+    offer(packed, &slots[i]);
   }
-  if (!driver_kick_prepare(&driver)) {
+  if (!kick(packed)) {
     fail("no notification of the device");
   }
-  device_disable_notifications(&device);
-  serve(options.size);
-  if (!device_publish(&device) || !device_enable_notifications(&device)) {
+  disable_notifications(packed);
+  serve(packed, options.size);
+  if (!publish(packed) || !enable_notifications(packed)) {
     fail("no notification of the driver");
   }
-  driver_disable_callback(&driver);
-  while (driver_get(&driver) != NULL) {
-    done.bytes += driver.written;
+  disable_callback(packed);
+  while (get(packed) != NULL) {
+    done.bytes += driver.q.written;
     done.requests++;
   }
-  if (!driver_enable_callback(&driver) || driver.fault != OK) {
+  if (!enable_callback(packed) || driver.q.fault != OK) {
     fail("the device broke a rule");
   }
 }
 
-static void run_one(long millis) {
+FORMAT(void) run_one(bool packed, long millis) {
   uint64_t end = now() + (uint64_t)millis * 1000000;
   while (now() < end) {
     for (long i = 0; i < CHECK_CLOCK; i += options.batch) {
-      one_batch();
+      one_batch(packed);
+    }
+  }
+}
+
+FORMAT(void) run_device(bool packed) {
+  pin(options.peer);
+  disable_notifications(packed);
+  while (!LOAD_ACQUIRE(bool, &stop)) {
+    if (serve(packed, options.batch) > 0) {
+      publish(packed);
+    } else {
+      relax();
     }
   }
 }
 
 static void *device_thread(void *unused) {
-  pin(options.peer);
-  device_disable_notifications(&device);
-  while (!LOAD_ACQUIRE(bool, &stop)) {
-    if (serve(options.batch) > 0) {
-      device_publish(&device);
-    } else {
-      relax();
-    }
+  if (options.packed) {
+    run_device(true);
+  } else {
+    run_device(false);
   }
   return unused;
 }
 
 // Gives back what it gets, until the time is over.
-static void run_two(long millis) {
+FORMAT(void) run_two(bool packed, long millis) {
   uint64_t end = now() + (uint64_t)millis * 1000000;
   uint64_t start = done.requests;
   uint64_t checked = done.requests;
   while (done.requests - checked < CHECK_CLOCK || (checked = done.requests, now() < end)) {
     int count = 0;
     struct slot *slot;
-    while (count < options.batch && (slot = driver_get(&driver)) != NULL) {
-      done.bytes += driver.written;
-      offer(slot);
+    while (count < options.batch && (slot = get(packed)) != NULL) {
+      done.bytes += driver.q.written;
+      offer(packed, slot);
       count++;
     }
     if (count > 0) {
       done.requests += (uint64_t)count;
-      driver_kick_prepare(&driver);
-    } else if (driver.fault != OK) {
+      kick(packed);
+    } else if (driver.q.fault != OK) {
       fail("the device broke a rule");
     } else {
       relax();
@@ -234,6 +288,14 @@ static void run_two(long millis) {
   }
   if (done.requests == start) {
     fail("no progress");
+  }
+}
+
+static void run(long millis) {
+  if (options.threads == 2) {
+    options.packed ? run_two(true, millis) : run_two(false, millis);
+  } else {
+    options.packed ? run_one(true, millis) : run_one(false, millis);
   }
 }
 
@@ -247,7 +309,7 @@ static uint64_t spent(void) {
   return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static void measure(void (*run)(long), double *ns, uint64_t *measured) {
+static void measure(double *ns, uint64_t *measured) {
   run(options.warmup);
   uint64_t before = done.requests;
   uint64_t start = spent();
@@ -262,8 +324,8 @@ static void parse(int count, char **arguments) {
     const char *name;
     long *value;
   } names[] = {
-      {"--threads=", &options.threads}, {"--indirect=", &options.indirect},
-      {"--event-idx=", &options.event_idx}, {"--batch=", &options.batch},
+      {"--threads=", &options.threads}, {"--packed=", &options.packed},
+      {"--indirect=", &options.indirect}, {"--event-idx=", &options.event_idx}, {"--batch=", &options.batch},
       {"--size=", &options.size}, {"--warmup=", &options.warmup},
       {"--millis=", &options.millis}, {"--cpu=", &options.cpu},
       {"--peer=", &options.peer}, {"--swap=", &options.swap},
@@ -294,18 +356,18 @@ int main(int count, char **arguments) {
   uint64_t measured;
   pin(options.cpu);
   if (options.threads == 1) {
-    measure(run_one, &ns, &measured);
+    measure(&ns, &measured);
   } else {
     pthread_t thread;
-    driver_disable_callback(&driver);
+    disable_callback(options.packed);
     for (long i = 0; i < 2 * options.batch; i++) {
-      offer(&slots[i]);
+      offer(options.packed, &slots[i]);
     }
-    driver_kick_prepare(&driver);
+    kick(options.packed);
     if (pthread_create(&thread, NULL, device_thread, NULL) != 0) {
       fail("no second thread");
     }
-    measure(run_two, &ns, &measured);
+    measure(&ns, &measured);
     __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
   }
@@ -317,6 +379,6 @@ int main(int count, char **arguments) {
       options.threads,
       (unsigned long long)measured,
       ns,
-      (double)driver.added_indirect / (double)driver.added);
+      (double)driver.q.added_indirect / (double)driver.q.added);
   return 0;
 }

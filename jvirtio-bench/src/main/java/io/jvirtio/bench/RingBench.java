@@ -11,9 +11,9 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Both ends of the split ring, Java against the same algorithm in C: block requests of three
- * elements, driver and device in one thread or each in its own, alternating, each measurement in a
- * process of its own that is bound to the same processors.
+ * Both ends of the ring, split and packed, Java against the same algorithm in C: block requests of
+ * three elements, driver and device in one thread or each in its own, alternating, each measurement
+ * in a process of its own that is bound to the same processors.
  */
 public final class RingBench {
   private static final String USAGE =
@@ -55,10 +55,17 @@ public final class RingBench {
         System.err.println("bench: no measurement with two threads: there is one processor");
         continue;
       }
-      for (boolean indirect : new boolean[] {false, true}) {
-        for (boolean eventIdx : new boolean[] {false, true}) {
-          cases.add(new RingCase(n, indirect, eventIdx));
-        }
+      addCases(n);
+    }
+  }
+
+  /** The two formats of a case follow each other, so that they are measured at about one time. */
+  private void addCases(int count) {
+    for (boolean indirect : new boolean[] {false, true}) {
+      for (boolean eventIdx : new boolean[] {false, true}) {
+        RingCase split = new RingCase(count, null, indirect, eventIdx);
+        cases.add(split);
+        cases.add(new RingCase(count, split, indirect, eventIdx));
       }
     }
   }
@@ -111,7 +118,8 @@ public final class RingBench {
     System.out.printf(
         "batches of %d requests, %d rounds of %d s: median ns for a request, both sides together"
             + " [lowest..highest],%nprocessor time with one thread, by the clock with two;"
-            + " ratio: how fast Java is where C is 1, of the medians%n[lowest..highest round]%n%n",
+            + " ratio: how fast Java is where C is 1, of the medians%n[lowest..highest round];"
+            + " to split: how fast packed Java is where split Java is 1%n%n",
         batch, rounds, seconds);
     System.out.println(RingCase.HEAD);
     for (RingCase one : cases) {
@@ -150,6 +158,7 @@ public final class RingBench {
     RingTwinOptions options =
         new RingTwinOptions(
             one.threads(),
+            one.packed(),
             one.indirect(),
             one.eventIdx(),
             batch,

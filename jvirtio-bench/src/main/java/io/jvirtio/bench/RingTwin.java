@@ -23,8 +23,8 @@ import java.util.Locale;
 
 /**
  * The Java side of {@link RingBench}: block requests of three elements over the two ends of one
- * real split queue, in one thread or in two, for a time. Its C twin is {@code
- * src/main/c/ring_bench.c}; what one of them does, the other does too. Prints one JSON object.
+ * real queue, in one thread or in two, for a time. Its C twin is {@code src/main/c/ring_bench.c};
+ * what one of them does, the other does too. Prints one JSON object.
  */
 public final class RingTwin {
   private static final int HEADER = 16;
@@ -116,6 +116,7 @@ public final class RingTwin {
     Memory memory = new Memory();
     FeatureBits features =
         FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1)
+            .withIf(options.packed(), ReservedFeatures.VIRTIO_F_RING_PACKED)
             .withIf(options.indirect(), ReservedFeatures.VIRTIO_F_INDIRECT_DESC)
             .withIf(options.eventIdx(), ReservedFeatures.VIRTIO_F_EVENT_IDX);
     driver =

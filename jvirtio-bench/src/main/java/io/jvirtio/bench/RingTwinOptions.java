@@ -7,6 +7,7 @@ import java.util.List;
  * What one measurement of {@link RingTwin}, or of its C twin, is of.
  *
  * @param threads 1: driver and device in turn; 2: each polls in its own
+ * @param packed whether VIRTIO_F_RING_PACKED is negotiated
  * @param indirect whether VIRTIO_F_INDIRECT_DESC is negotiated
  * @param eventIdx whether VIRTIO_F_EVENT_IDX is negotiated
  * @param batch requests that are published together, at most (1 to 32); twice as many are in flight
@@ -19,6 +20,7 @@ import java.util.List;
  */
 record RingTwinOptions(
     int threads,
+    boolean packed,
     boolean indirect,
     boolean eventIdx,
     int batch,
@@ -34,9 +36,18 @@ record RingTwinOptions(
    * @throws IllegalArgumentException with what is wrong
    */
   static RingTwinOptions parse(String[] args) {
-    long[] values = {1, 0, 0, 32, 256, 200, 1000, -1, -1};
+    long[] values = {1, 0, 0, 0, 32, 256, 200, 1000, -1, -1};
     String[] names = {
-      "threads", "indirect", "event-idx", "batch", "size", "warmup", "millis", "cpu", "peer"
+      "threads",
+      "packed",
+      "indirect",
+      "event-idx",
+      "batch",
+      "size",
+      "warmup",
+      "millis",
+      "cpu",
+      "peer"
     };
     for (String arg : args) {
       int found = -1;
@@ -54,18 +65,20 @@ record RingTwinOptions(
         (int) values[0],
         values[1] != 0,
         values[2] != 0,
-        (int) values[3],
+        values[3] != 0,
         (int) values[4],
-        values[5],
+        (int) values[5],
         values[6],
-        (int) values[7],
-        (int) values[8]);
+        values[7],
+        (int) values[8],
+        (int) values[9]);
   }
 
   /** Its arguments, which both sides understand. */
   List<String> command() {
     return List.of(
         "--threads=" + threads,
+        "--packed=" + (packed ? 1 : 0),
         "--indirect=" + (indirect ? 1 : 0),
         "--event-idx=" + (eventIdx ? 1 : 0),
         "--batch=" + batch,

@@ -1,0 +1,606 @@
+// SPDX-License-Identifier: Apache-2.0
+// Both sides of a packed virtqueue: step by step what PackedDriverQueue and PackedDeviceQueue do.
+#ifndef JVIRTIO_PACKED_H
+#define JVIRTIO_PACKED_H
+
+#include "device.h"
+#include "driver.h"
+
+enum {
+  PACKED_LEN = 8,
+  PACKED_FLAGS = 14,
+  VIRTQ_DESC_F_AVAIL = 1 << 7,
+  VIRTQ_DESC_F_USED = 1 << 15,
+  RING_EVENT_FLAGS_ENABLE = 0,
+  RING_EVENT_FLAGS_DISABLE = 1,
+  RING_EVENT_FLAGS_DESC = 2,
+  WRAP = 1 << 15,
+  ID_WORDS = 1 << 10,
+};
+
+#define AT_FLAGS(flags) ((uint64_t)(flags) << 48)
+#define MARKS AT_FLAGS(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
+#define MARKS_AND_NEXT (MARKS | AT_FLAGS(VIRTQ_DESC_F_NEXT))
+#define MARKS_AND_INDIRECT (MARKS | AT_FLAGS(VIRTQ_DESC_F_INDIRECT))
+
+// What both formats have is in q; next is the next free id, position the number of the buffer.
+struct packed_driver {
+  struct driver_queue q;
+  uint8_t *driver_event;
+  uint8_t *device_event;
+  int next_avail;
+  bool avail_wrap;
+  int unpublished;
+  int first_unpublished;
+  int first_flags;
+  uint32_t numbered;
+  uint32_t published;
+  int next_used;
+  bool used_wrap;
+};
+
+struct packed_device {
+  struct device_queue q;
+  uint8_t *driver_event;
+  uint8_t *device_event;
+  uint64_t *outstanding;
+  int next_avail;
+  bool avail_wrap;
+  int next_used;
+  bool used_wrap;
+  int held;
+  int unpublished;
+  int first_unpublished;
+  int first_flags;
+};
+
+static inline bool packed_available(int flags, bool wrap) {
+  bool avail = (flags & VIRTQ_DESC_F_AVAIL) != 0;
+  bool used = (flags & VIRTQ_DESC_F_USED) != 0;
+  return avail == wrap && used != wrap;
+}
+
+static inline bool packed_used(int flags, bool wrap) {
+  bool avail = (flags & VIRTQ_DESC_F_AVAIL) != 0;
+  bool used = (flags & VIRTQ_DESC_F_USED) != 0;
+  return avail == wrap && used == wrap;
+}
+
+static inline int available_flags(bool wrap) {
+  return wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+}
+
+static inline int used_flags(bool wrap) {
+  return wrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+}
+
+static inline bool packed_need_event(
+    uint32_t event, int position, bool wrap, int count, int size, bool event_idx) {
+  int flags = event >> 16 & 3;
+  if (flags != RING_EVENT_FLAGS_DESC || !event_idx) {
+    return flags != RING_EVENT_FLAGS_DISABLE;
+  }
+  int offset = event & (WRAP - 1);
+  if (((event & WRAP) != 0) != wrap) {
+    offset -= size;
+  }
+  return need_event((uint16_t)offset, (uint16_t)position, (uint16_t)(position - count));
+}
+
+// The driver side.
+
+static inline int packed_hide(struct packed_driver *p, int flags) {
+  p->first_unpublished = p->next_avail;
+  p->first_flags = flags;
+  return used_flags((flags & VIRTQ_DESC_F_USED) != 0);
+}
+
+static inline void packed_put(
+    struct packed_driver *p, int position, uint64_t address, uint32_t length, int id, int flags) {
+  uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * position;
+  STORE(uint64_t, slot, address);
+  STORE(uint64_t, slot + PACKED_LEN, AT_FLAGS(flags) | (uint64_t)id << 32 | length);
+}
+
+static inline void packed_fill_ring(
+    struct packed_driver *p, const struct driver_buffer *b, int id) {
+  int last = b->count - 1;
+  int position = p->next_avail;
+  int marks = available_flags(p->avail_wrap);
+  bool hide = p->unpublished == 0;
+  for (int i = 0; i <= last; i++) {
+    int flags = marks;
+    if (i >= b->readable) {
+      flags |= VIRTQ_DESC_F_WRITE;
+    }
+    if (i < last) {
+      flags |= VIRTQ_DESC_F_NEXT;
+    }
+    if (hide) {
+      flags = packed_hide(p, flags);
+      hide = false;
+    }
+    packed_put(p, position, b->addresses[i], b->lengths[i], id, flags);
+    if (++position == p->q.size) {
+      position = 0;
+      marks ^= VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
+    }
+  }
+  p->unpublished += last + 1;
+  p->next_avail = position;
+  p->avail_wrap = (marks & VIRTQ_DESC_F_AVAIL) != 0;
+}
+
+static inline void packed_fill_table(uint8_t *table, const struct driver_buffer *b) {
+  for (int i = 0; i < b->count; i++) {
+    uint8_t *slot = table + (size_t)DESC_SIZE * i;
+    int flags = i < b->readable ? 0 : VIRTQ_DESC_F_WRITE;
+    STORE(uint64_t, slot, b->addresses[i]);
+    STORE(uint64_t, slot + PACKED_LEN, AT_FLAGS(flags) | b->lengths[i]);
+  }
+}
+
+static inline bool packed_add(
+    struct packed_driver *p, const struct driver_buffer *b, void *token) {
+  struct driver_queue *q = &p->q;
+  int count = b->count;
+  if (LOAD_ACQUIRE(int, &q->fault) != OK || count == 0 || token == NULL) {
+    return false;
+  }
+  int id = q->free_head;
+  int descriptors;
+  if (q->indirect && count > 1 && count <= q->max_elements && count <= q->size) {
+    if (q->free_count == 0) {
+      return false;
+    }
+    size_t offset = (size_t)id * q->max_elements * DESC_SIZE;
+    packed_fill_table(q->tables + offset, b);
+    int flags = VIRTQ_DESC_F_INDIRECT | available_flags(p->avail_wrap);
+    packed_put(
+        p,
+        p->next_avail,
+        q->table_device + offset,
+        (uint32_t)count * DESC_SIZE,
+        id,
+        p->unpublished == 0 ? packed_hide(p, flags) : flags);
+    p->unpublished++;
+    if (++p->next_avail == q->size) {
+      p->next_avail = 0;
+      p->avail_wrap = !p->avail_wrap;
+    }
+    descriptors = 1;
+    q->added_indirect++;
+  } else {
+    if (count > q->free_count) {
+      return false;
+    }
+    packed_fill_ring(p, b, id);
+    descriptors = count;
+  }
+  q->free_head = q->next[id];
+  q->free_count -= descriptors;
+  q->taken[id] = (uint16_t)descriptors;
+  q->tokens[id] = token;
+  q->writable[id] = b->writable_bytes;
+  q->position[id] = p->numbered;
+  p->numbered++;
+  q->in_flight++;
+  q->added++;
+  return true;
+}
+
+static inline bool packed_kick_prepare(struct packed_driver *p) {
+  struct driver_queue *q = &p->q;
+  if (p->unpublished == 0 || LOAD_ACQUIRE(int, &q->fault) != OK) {
+    return false;
+  }
+  int count = p->unpublished;
+  p->unpublished = 0;
+  p->published = p->numbered;
+  uint8_t *first = q->desc + (size_t)DESC_SIZE * p->first_unpublished;
+  STORE_RELEASE(uint16_t, first + PACKED_FLAGS, p->first_flags);
+  FULL_FENCE();
+  bool due = packed_need_event(
+      LOAD(uint32_t, p->device_event), p->next_avail, p->avail_wrap, count, q->size, q->event_idx);
+  if (due) {
+    q->notified++;
+  } else {
+    q->suppressed++;
+  }
+  return due;
+}
+
+static inline void packed_put_driver_event(
+    struct packed_driver *p, int offset, bool wrap, int flags) {
+  STORE(uint32_t, p->driver_event, (uint32_t)flags << 16 | offset | (wrap ? WRAP : 0));
+}
+
+static inline void *packed_get(struct packed_driver *p) {
+  struct driver_queue *q = &p->q;
+  if (LOAD_ACQUIRE(int, &q->fault) != OK) {
+    return NULL;
+  }
+  uint8_t *slot = q->desc + (size_t)DESC_SIZE * p->next_used;
+  int flags = LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS);
+  if (!packed_used(flags, p->used_wrap)) {
+    return NULL;
+  }
+  uint64_t word = LOAD(uint64_t, slot + PACKED_LEN);
+  int id = (uint16_t)(word >> 32);
+  if (id >= q->size) {
+    return driver_broken(q, USED_ID_OUT_OF_RANGE);
+  }
+  void *token = q->tokens[id];
+  if (token == NULL || (int32_t)(q->position[id] - p->published) >= 0) {
+    return driver_broken(q, USED_ID_NOT_AVAILABLE);
+  }
+  uint64_t bytes = (flags & VIRTQ_DESC_F_WRITE) == 0 ? 0 : (uint32_t)word;
+  if (bytes > q->writable[id]) {
+    return driver_broken(q, USED_LENGTH_TOO_LONG);
+  }
+  q->written = bytes;
+  p->next_used += q->taken[id];
+  if (p->next_used >= q->size) {
+    p->next_used -= q->size;
+    p->used_wrap = !p->used_wrap;
+  }
+  q->next[id] = (uint16_t)q->free_head;
+  q->free_head = id;
+  q->free_count += q->taken[id];
+  q->tokens[id] = NULL;
+  q->in_flight--;
+  q->returned++;
+  if (q->callback_enabled && q->event_idx) {
+    packed_put_driver_event(p, p->next_used, p->used_wrap, RING_EVENT_FLAGS_DESC);
+    FULL_FENCE();
+  }
+  return token;
+}
+
+static inline void packed_disable_callback(struct packed_driver *p) {
+  if (p->q.callback_enabled) {
+    p->q.callback_enabled = false;
+    packed_put_driver_event(p, 0, false, RING_EVENT_FLAGS_DISABLE);
+  }
+}
+
+static inline bool packed_enable_callback(struct packed_driver *p) {
+  p->q.callback_enabled = true;
+  packed_put_driver_event(
+      p,
+      p->next_used,
+      p->used_wrap,
+      p->q.event_idx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE);
+  FULL_FENCE();
+  const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_used;
+  return !packed_used(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->used_wrap);
+}
+
+// The device side.
+
+static inline int packed_walk_indirect(
+    struct packed_device *p, struct chain *chain, uint64_t table, uint32_t bytes) {
+  if (!p->q.indirect_allowed) {
+    return INDIRECT_NOT_NEGOTIATED;
+  }
+  if (bytes == 0 || bytes % DESC_SIZE != 0) {
+    return INDIRECT_LENGTH;
+  }
+  if (range_overflows(table, bytes)) {
+    return ADDRESS_OVERFLOW;
+  }
+  uint32_t entries = bytes / DESC_SIZE;
+  if (entries > (uint32_t)p->q.max_chain) {
+    return CHAIN_TOO_LONG;
+  }
+  for (uint32_t i = 0; i < entries; i++) {
+    uint64_t slot = table + (uint64_t)DESC_SIZE * i;
+    uint64_t address, word;
+    int fault = device_load(&p->q, slot, &address);
+    if (fault == OK) {
+      fault = device_load(&p->q, slot + PACKED_LEN, &word);
+    }
+    if (fault == OK) {
+      fault = device_take(&p->q, chain, address, (uint32_t)word, (int)(word >> 48));
+    }
+    if (fault != OK) {
+      return fault;
+    }
+  }
+  return OK;
+}
+
+// Any chain, by every rule.
+static __attribute__((noinline)) int packed_walk(struct packed_device *p, struct chain *chain) {
+  chain->count = 0;
+  chain->readable_count = 0;
+  chain->readable_length = 0;
+  chain->writable_length = 0;
+  chain->writable_seen = false;
+  int position = p->next_avail;
+  bool wrap = p->avail_wrap;
+  int count = 0;
+  uint64_t word;
+  int flags;
+  do {
+    if (p->held + p->unpublished + count >= p->q.size) {
+      return CHAIN_TOO_LONG;
+    }
+    const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * position;
+    uint64_t address = LOAD(uint64_t, slot);
+    word = LOAD(uint64_t, slot + PACKED_LEN);
+    flags = (int)(word >> 48);
+    if (!packed_available(flags, wrap)) {
+      return DESCRIPTOR_NOT_AVAILABLE;
+    }
+    int fault;
+    if ((flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+      if (count != 0 || (flags & VIRTQ_DESC_F_NEXT) != 0) {
+        return INDIRECT_WITH_NEXT;
+      }
+      fault = packed_walk_indirect(p, chain, address, (uint32_t)word);
+    } else {
+      fault = device_take(&p->q, chain, address, (uint32_t)word, flags);
+    }
+    if (fault != OK) {
+      return fault;
+    }
+    count++;
+    if (++position == p->q.size) {
+      position = 0;
+      wrap = !wrap;
+    }
+  } while ((flags & VIRTQ_DESC_F_NEXT) != 0);
+  chain->head = (uint16_t)(word >> 32);
+  chain->descriptors = count;
+  return OK;
+}
+
+static inline bool packed_set(
+    struct chain *chain,
+    int id,
+    int descriptors,
+    int count,
+    int readable_count,
+    uint64_t readable,
+    uint64_t writable) {
+  if (readable + writable > UINT64_C(1) << 32) {
+    return false;
+  }
+  chain->head = id;
+  chain->descriptors = descriptors;
+  chain->count = count;
+  chain->readable_count = readable_count;
+  chain->readable_length = readable;
+  chain->writable_length = writable;
+  return true;
+}
+
+static inline bool packed_follow_ring(
+    struct packed_device *p, struct chain *chain, uint64_t address, uint64_t word) {
+  struct device_queue *q = &p->q;
+  struct segment *segments = chain->segments;
+  int most = q->size - p->held - p->unpublished;
+  most = most < chain->capacity ? most : chain->capacity;
+  uint64_t expected = AT_FLAGS(available_flags(p->avail_wrap));
+  int position = p->next_avail;
+  int count = 0;
+  int readable_count = 0;
+  uint64_t readable = 0;
+  uint64_t writable = 0;
+  for (;;) {
+    uint32_t bytes = (uint32_t)word;
+    if (count == most || (word & MARKS_AND_INDIRECT) != expected || bytes - 1 >= 1 << 30 ||
+        !near_reaches(&q->near, address, bytes)) {
+      return false;
+    }
+    segments[count++] = (struct segment){near_host(&q->near, address), bytes};
+    if ((word & AT_FLAGS(VIRTQ_DESC_F_WRITE)) != 0) {
+      writable += bytes;
+    } else if (writable == 0) {
+      readable += bytes;
+      readable_count = count;
+    } else {
+      return false;
+    }
+    if ((word & AT_FLAGS(VIRTQ_DESC_F_NEXT)) == 0) {
+      break;
+    }
+    if (++position == q->size) {
+      position = 0;
+      expected ^= MARKS;
+    }
+    const uint8_t *slot = q->desc + (size_t)DESC_SIZE * position;
+    address = LOAD(uint64_t, slot);
+    word = LOAD(uint64_t, slot + PACKED_LEN);
+  }
+  return packed_set(
+      chain, (uint16_t)(word >> 32), count, count, readable_count, readable, writable);
+}
+
+static inline bool packed_read_table(
+    struct packed_device *p, struct chain *chain, int id, const uint8_t *table, int entries) {
+  struct segment *segments = chain->segments;
+  if (entries > chain->capacity) {
+    return false;
+  }
+  int readable_count = 0;
+  uint64_t readable = 0;
+  uint64_t writable = 0;
+  for (int i = 0; i < entries; i++) {
+    const uint8_t *slot = table + (size_t)DESC_SIZE * i;
+    uint64_t address = *(const volatile uint64_t *)slot;
+    uint64_t word = *(const volatile uint64_t *)(slot + PACKED_LEN);
+    uint32_t bytes = (uint32_t)word;
+    if (bytes - 1 >= 1 << 30 || !near_reaches(&p->q.near, address, bytes)) {
+      return false;
+    }
+    segments[i] = (struct segment){near_host(&p->q.near, address), bytes};
+    if ((word & AT_FLAGS(VIRTQ_DESC_F_WRITE)) != 0) {
+      writable += bytes;
+    } else if (writable == 0) {
+      readable += bytes;
+      readable_count = i + 1;
+    } else {
+      return false;
+    }
+  }
+  return packed_set(chain, id, 1, entries, readable_count, readable, writable);
+}
+
+static inline bool packed_read_usual(struct packed_device *p, struct chain *chain) {
+  struct device_queue *q = &p->q;
+  const uint8_t *slot = q->desc + (size_t)DESC_SIZE * p->next_avail;
+  uint64_t address = LOAD(uint64_t, slot);
+  uint64_t word = LOAD(uint64_t, slot + PACKED_LEN);
+  if ((word & AT_FLAGS(VIRTQ_DESC_F_INDIRECT)) == 0) {
+    return packed_follow_ring(p, chain, address, word);
+  }
+  uint32_t bytes = (uint32_t)word;
+  if (!q->indirect_allowed ||
+      (word & MARKS_AND_NEXT) != AT_FLAGS(available_flags(p->avail_wrap)) || bytes == 0 ||
+      bytes % DESC_SIZE != 0 || bytes / DESC_SIZE > (uint32_t)q->max_chain ||
+      !near_reaches(&q->near_table, address, bytes)) {
+    return false;
+  }
+  return packed_read_table(
+      p,
+      chain,
+      (uint16_t)(word >> 32),
+      near_host(&q->near_table, address),
+      (int)(bytes / DESC_SIZE));
+}
+
+static inline int packed_has_next(const struct packed_device *p) {
+  const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_avail;
+  if (!packed_available(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->avail_wrap)) {
+    return NOTHING;
+  }
+  return p->held + p->unpublished >= p->q.size ? RING_OVERRUN : OK;
+}
+
+static inline int packed_fill(struct packed_device *p, struct chain *chain) {
+  if (!packed_read_usual(p, chain)) {
+    int fault = packed_walk(p, chain);
+    if (fault != OK) {
+      return fault;
+    }
+  }
+  cursor_place(&chain->reader, chain, 0, chain->readable_count, chain->readable_length);
+  cursor_place(
+      &chain->writer, chain, chain->readable_count, chain->count, chain->writable_length);
+  int id = chain->head;
+  if ((p->outstanding[id >> 6] >> (id & 63) & 1) != 0) {
+    return HEAD_IN_FLIGHT;
+  }
+  p->outstanding[id >> 6] |= UINT64_C(1) << (id & 63);
+  p->held += chain->descriptors;
+  p->next_avail += chain->descriptors;
+  if (p->next_avail >= p->q.size) {
+    p->next_avail -= p->q.size;
+    p->avail_wrap = !p->avail_wrap;
+  }
+  return OK;
+}
+
+static inline struct chain *packed_pop(struct packed_device *p, int *fault) {
+  struct device_queue *q = &p->q;
+  q->current = NULL;
+  *fault = q->open ? packed_has_next(p) : NOTHING;
+  if (*fault != OK) {
+    q->drained = true;
+    return NULL;
+  }
+  q->drained = false;
+  struct chain *chain = q->free_count > 0 ? q->free[--q->free_count] : chain_new();
+  *fault = packed_fill(p, chain);
+  if (*fault != OK) {
+    device_recycle(q, chain);
+    return NULL;
+  }
+  chain->in_flight = true;
+  q->current = chain;
+  q->in_flight++;
+  q->chains++;
+  return chain;
+}
+
+static inline void packed_complete(
+    struct packed_device *p, int id, uint32_t written, int descriptors) {
+  uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_used;
+  int flags = used_flags(p->used_wrap) | (written != 0 ? VIRTQ_DESC_F_WRITE : 0);
+  if (p->unpublished == 0) {
+    p->first_unpublished = p->next_used;
+    p->first_flags = flags;
+    flags = available_flags(p->used_wrap);
+  }
+  STORE(uint64_t, slot + PACKED_LEN, AT_FLAGS(flags) | (uint64_t)id << 32 | written);
+  p->unpublished += descriptors;
+  p->next_used += descriptors;
+  if (p->next_used >= p->q.size) {
+    p->next_used -= p->q.size;
+    p->used_wrap = !p->used_wrap;
+  }
+}
+
+static inline bool packed_push(struct packed_device *p, struct chain *chain, uint64_t written) {
+  struct device_queue *q = &p->q;
+  if (!chain->in_flight) {
+    return !q->open;
+  }
+  q->current = chain;
+  if (written > chain->writable_length) {
+    return false;
+  }
+  if (q->open) {
+    int id = chain->head;
+    p->outstanding[id >> 6] &= ~(UINT64_C(1) << (id & 63));
+    p->held -= chain->descriptors;
+    packed_complete(
+        p, id, written < 0xffffffff ? (uint32_t)written : 0xffffffff, chain->descriptors);
+    q->returned++;
+  }
+  chain->in_flight = false;
+  q->current = NULL;
+  q->in_flight--;
+  device_recycle(q, chain);
+  return true;
+}
+
+static inline bool packed_publish(struct packed_device *p) {
+  struct device_queue *q = &p->q;
+  q->current = NULL;
+  if (!q->open || p->unpublished == 0) {
+    return false;
+  }
+  int count = p->unpublished;
+  p->unpublished = 0;
+  uint8_t *first = q->desc + (size_t)DESC_SIZE * p->first_unpublished;
+  STORE_RELEASE(uint16_t, first + PACKED_FLAGS, p->first_flags);
+  FULL_FENCE();
+  bool due = packed_need_event(
+      LOAD(uint32_t, p->driver_event), p->next_used, p->used_wrap, count, q->size, q->event_idx);
+  if (due) {
+    q->notified++;
+  } else {
+    q->suppressed++;
+  }
+  return due;
+}
+
+static inline bool packed_enable_notifications(struct packed_device *p) {
+  int flags = p->q.event_idx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE;
+  STORE(
+      uint32_t,
+      p->device_event,
+      (uint32_t)flags << 16 | p->next_avail | (p->avail_wrap ? WRAP : 0));
+  FULL_FENCE();
+  const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_avail;
+  return !packed_available(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->avail_wrap);
+}
+
+static inline void packed_disable_notifications(struct packed_device *p) {
+  STORE(uint32_t, p->device_event, (uint32_t)RING_EVENT_FLAGS_DISABLE << 16);
+}
+
+#endif
