@@ -38,7 +38,7 @@ enum Machine {
     return Lab.path(kernel);
   }
 
-  /** Whether this QEMU has a switch for VIRTIO_F_IN_ORDER. No guest here drives that yet. */
+  /** Whether this QEMU has a switch for VIRTIO_F_IN_ORDER. */
   boolean offersInOrder() {
     return this != DEBIAN_12;
   }
