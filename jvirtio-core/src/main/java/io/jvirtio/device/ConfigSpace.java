@@ -4,7 +4,9 @@ package io.jvirtio.device;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.Struct;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.LongConsumer;
 
@@ -21,6 +23,9 @@ public final class ConfigSpace {
   private final Map<String, LongConsumer> writable = new HashMap<>();
   private int generation;
   private Runnable changed = () -> {};
+
+  /** Changes that wait for {@link #release}; null while none has to. */
+  private List<Runnable> held;
 
   /** A configuration space of this layout, all zero. */
   public ConfigSpace(Struct struct) {
@@ -83,17 +88,50 @@ public final class ConfigSpace {
 
   /**
    * Changes fields while a driver may be there: the generation changes, and the driver is notified.
+   * While the device is suspended it must not change, so then that happens when it resumes.
    *
    * @param edits calls {@link #set}; must not block
    */
   public void change(Runnable edits) {
     Runnable notify;
     synchronized (this) {
+      if (held != null) {
+        held.add(edits);
+        return;
+      }
       edits.run();
       generation++;
       notify = changed;
     }
     notify.run();
+  }
+
+  /** The device is suspended: from here on changes wait. */
+  synchronized void hold() {
+    if (this != EMPTY && held == null) {
+      held = new ArrayList<>();
+    }
+  }
+
+  /**
+   * Undoes {@link #hold}: what has waited happens now, as one change.
+   *
+   * @return whether there was any
+   */
+  boolean release() {
+    Runnable notify;
+    synchronized (this) {
+      List<Runnable> edits = held;
+      held = null;
+      if (edits == null || edits.isEmpty()) {
+        return false;
+      }
+      edits.forEach(Runnable::run);
+      generation++;
+      notify = changed;
+    }
+    notify.run();
+    return true;
   }
 
   /** The host's hook for {@link #change}. */

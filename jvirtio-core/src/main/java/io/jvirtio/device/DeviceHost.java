@@ -14,7 +14,6 @@ import io.jvirtio.trace.Trace;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.IntFunction;
 
@@ -28,6 +27,7 @@ import java.util.function.IntFunction;
  *
  * <pre>
  *   0 --ACKNOWLEDGE--> --DRIVER--> --FEATURES_OK (features checked)--> --DRIVER_OK--> live
+ *   live --SUSPEND (negotiated; queues stopped)--> suspended --DRIVER_OK--> live
  *   any --fault--> |DEVICE_NEEDS_RESET       any --write 0--> 0 (reset)
  * </pre>
  */
@@ -46,9 +46,16 @@ public final class DeviceHost {
           ReservedFeatures.VIRTIO_F_RING_RESET);
 
   private static final FeatureBits IMPLEMENTED =
-      RING_FEATURES.or(FeatureBits.of(ReservedFeatures.VIRTIO_F_IN_ORDER));
+      RING_FEATURES.or(
+          FeatureBits.of(
+              ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM,
+              ReservedFeatures.VIRTIO_F_IN_ORDER,
+              ReservedFeatures.VIRTIO_F_ORDER_PLATFORM,
+              ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+              ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+              ReservedFeatures.VIRTIO_F_SUSPEND));
 
-  /** What a driver can set. SUSPEND is ignored because VIRTIO_F_SUSPEND is not offered. */
+  /** What a driver can set and nobody clears before a reset; SUSPEND is a matter of its own. */
   private static final int DRIVER_STATUS =
       DeviceStatus.ACKNOWLEDGE
           | DeviceStatus.DRIVER
@@ -60,8 +67,10 @@ public final class DeviceHost {
   private final HostListener listener;
   private final FeatureBits offered;
   private final QueueSlot[] queues;
-  private final AtomicInteger status = new AtomicInteger();
+  private final StatusField status;
   private final AtomicLong faults = new AtomicLong();
+  private final NotificationDecoder notifications;
+
   private FeatureBits driverFeatures = FeatureBits.NONE;
   private GuestMemory memory = GuestMemory.EMPTY;
   private boolean bigEndian;
@@ -102,7 +111,9 @@ public final class DeviceHost {
       }
       queues[i] = new QueueSlot(this, i, device.queueMaxSize(i));
     }
-    device.config().onChange(this::configurationChanged);
+    notifications = new NotificationDecoder(device);
+    status = new StatusField(listener);
+    device.config().onChange(status::configurationChanged);
   }
 
   /** The ring features that a host offers unless told otherwise. */
@@ -111,8 +122,11 @@ public final class DeviceHost {
   }
 
   /**
-   * The ring features that the host implements, for every device. VIRTIO_F_IN_ORDER, which makes
-   * fast requests wait for slow ones, is among them and not among {@link #ringFeatures}.
+   * The ring features that the host implements, for every device. Not among {@link #ringFeatures}
+   * are VIRTIO_F_IN_ORDER, which makes fast requests wait for slow ones; VIRTIO_F_ACCESS_PLATFORM
+   * and VIRTIO_F_ORDER_PLATFORM, which change nothing in a host whose devices only reach what its
+   * transport maps and whose fences are those between processors; and VIRTIO_F_SUSPEND,
+   * VIRTIO_F_NOTIFICATION_DATA and VIRTIO_F_NOTIF_CONFIG_DATA, which not every transport carries.
    */
   public static FeatureBits implementedFeatures() {
     return IMPLEMENTED;
@@ -172,6 +186,10 @@ public final class DeviceHost {
    * The driver writes the device status (virtio 1.4, Device Status Field). Zero resets. Bits cannot
    * be cleared otherwise. FEATURES_OK stays clear when the features are not acceptable, and
    * DRIVER_OK stays clear on the modern interface while FEATURES_OK is.
+   *
+   * <p>SUSPEND suspends a live device whose driver has accepted VIRTIO_F_SUSPEND, and is ignored
+   * otherwise; DRIVER_OK resumes it (virtio 1.4, Device Suspend). Waits until the queues have
+   * stopped. What fails leaves DEVICE_NEEDS_RESET.
    */
   public void writeStatus(int value) {
     if (value == 0) {
@@ -179,6 +197,18 @@ public final class DeviceHost {
       return;
     }
     int fresh = value & DRIVER_STATUS & ~status();
+    if (isSuspended()) {
+      status.change(0, fresh & DeviceStatus.FAILED);
+      if ((fresh & DeviceStatus.DRIVER_OK) != 0) {
+        resume();
+      }
+      return;
+    }
+    // Once initialised; a driver that sets DRIVER_OK and SUSPEND at once is not suspended.
+    boolean suspends =
+        (value & DeviceStatus.SUSPEND) != 0
+            && isLive()
+            && driverFeatures.has(ReservedFeatures.VIRTIO_F_SUSPEND);
     if ((fresh & DeviceStatus.FEATURES_OK) != 0) {
       if (featuresAcceptable()) {
         negotiated();
@@ -199,12 +229,50 @@ public final class DeviceHost {
         }
       }
     }
-    int bits = fresh;
-    status.updateAndGet(old -> old | bits);
-    if ((bits & DeviceStatus.DRIVER_OK) != 0) {
+    status.change(0, fresh);
+    if ((fresh & DeviceStatus.DRIVER_OK) != 0) {
       for (QueueSlot queue : queues) {
         queue.startIfReady();
       }
+    }
+    if (suspends) {
+      suspend();
+    }
+  }
+
+  /**
+   * Takes no more buffers, waits for those in flight, which are published and notified, and is
+   * suspended then. One that does not get there needs a reset: what has stopped stays so.
+   */
+  private void suspend() {
+    try {
+      for (QueueSlot queue : queues) {
+        queue.suspend();
+      }
+    } catch (RuntimeException stuck) {
+      LOG.log(Level.WARNING, "device " + device.deviceId() + " is not suspended", stuck);
+      for (QueueSlot queue : queues) {
+        queue.giveUp();
+      }
+      status.needsReset();
+      return;
+    }
+    device.config().hold();
+    status.change(DeviceStatus.DRIVER_OK, DeviceStatus.SUSPEND);
+  }
+
+  private void resume() {
+    boolean changed = status.resume();
+    try {
+      for (QueueSlot queue : queues) {
+        queue.startIfReady();
+      }
+    } catch (RuntimeException stuck) {
+      LOG.log(Level.WARNING, "device " + device.deviceId() + " does not resume", stuck);
+      status.needsReset();
+    }
+    if (!device.config().release() && changed) {
+      listener.configurationChanged();
     }
   }
 
@@ -217,13 +285,71 @@ public final class DeviceHost {
   }
 
   private void negotiated() {
+    notifications.negotiated(driverFeatures);
     device.negotiated(driverFeatures);
     Trace.negotiation(device.deviceId(), offered, driverFeatures);
   }
 
   /** Whether DRIVER_OK is set: queues may run. Any thread. */
   public boolean isLive() {
-    return (status() & DeviceStatus.DRIVER_OK) != 0;
+    return status.has(DeviceStatus.DRIVER_OK);
+  }
+
+  /**
+   * Whether the driver has suspended the device: it then neither touches a ring nor notifies. Any
+   * thread.
+   */
+  public boolean isSuspended() {
+    return status.has(DeviceStatus.SUSPEND);
+  }
+
+  /**
+   * The driver writes to the configuration space ({@link ConfigSpace#write}); ignored while the
+   * device is suspended.
+   *
+   * @throws PeerFault for a write that does not hit a writable field, whole
+   */
+  public void writeConfig(int offset, byte[] source) throws PeerFault {
+    if (!isSuspended()) {
+      device.config().write(offset, source);
+    }
+  }
+
+  /**
+   * An available buffer notification with the value that the driver sent has arrived (virtio 1.4,
+   * Driver Notifications). Bits 0 to 15 name the queue: by its index, or with
+   * VIRTIO_F_NOTIF_CONFIG_DATA by what {@link #notificationConfigData} gave the driver. With
+   * VIRTIO_F_NOTIFICATION_DATA bits 16 to 31 tell where the next buffer will be made available,
+   * which is only remembered: the ring alone says what is available. Any thread; allocates nothing.
+   *
+   * @param value as it came, whatever is in it
+   * @return the queue whose owner is to be woken; -1 for a value that means none, which is counted
+   *     as a fault and has no other effect
+   */
+  public int notified(int value) {
+    int queue = notifications.accept(value);
+    if (queue < 0) {
+      faults.incrementAndGet();
+    }
+    return queue;
+  }
+
+  /**
+   * What names a queue in notifications with VIRTIO_F_NOTIF_CONFIG_DATA, 0 to 65535: the device's
+   * choice. For a transport that shows it to the driver. Any thread.
+   */
+  public int notificationConfigData(int queue) throws PeerFault {
+    slot(queue);
+    return notifications.configData(queue);
+  }
+
+  /**
+   * The last {@code next_off} and {@code next_wrap} (bit 15) that notifications of a queue have
+   * told, 0 to 65535; -1 for none since the features were negotiated. For debugging. Any thread.
+   */
+  public int notificationData(int queue) throws PeerFault {
+    slot(queue);
+    return notifications.next(queue);
   }
 
   /**
@@ -242,9 +368,11 @@ public final class DeviceHost {
       queue.forget();
     }
     driverFeatures = FeatureBits.NONE;
+    notifications.negotiated(driverFeatures);
     bigEndian = false;
     device.reset();
-    status.set(0);
+    status.reset();
+    device.config().release();
     if (stuck != null) {
       throw stuck;
     }
@@ -301,8 +429,8 @@ public final class DeviceHost {
    * and go on in the new one; when this returns, nothing refers to the old memory any more. A
    * broken queue stays broken.
    *
-   * @param layouts the layouts of running queues in terms of the new memory, by queue number; null
-   *     breaks the queue
+   * @param layouts the layouts of running or suspended queues in terms of the new memory, by queue
+   *     number; null breaks the queue
    */
   public void setMemory(GuestMemory newMemory, IntFunction<QueueLayout> layouts) {
     boolean[] running = new boolean[queues.length];
@@ -312,7 +440,7 @@ public final class DeviceHost {
     }
     memory = newMemory;
     for (int i = 0; i < queues.length; i++) {
-      if (running[i]) {
+      if (running[i] || queues[i].isSuspended()) {
         queues[i].resume(layouts.apply(i));
       }
     }
@@ -365,15 +493,6 @@ public final class DeviceHost {
     } else {
       LOG.log(Level.WARNING, "queue {0} broken: {1}", queue, fault.getMessage());
     }
-    int before = status.getAndUpdate(old -> old | DeviceStatus.DEVICE_NEEDS_RESET);
-    if ((before & DeviceStatus.DRIVER_OK) != 0) {
-      listener.configurationChanged();
-    }
-  }
-
-  private void configurationChanged() {
-    if (isLive()) {
-      listener.configurationChanged();
-    }
+    status.needsReset();
   }
 }

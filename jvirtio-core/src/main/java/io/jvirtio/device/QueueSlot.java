@@ -28,6 +28,12 @@ final class QueueSlot {
   private boolean polling;
   private QueueRunner runner;
 
+  /** Stopped by {@link #suspend}, to go on. */
+  private boolean suspended;
+
+  /** Was broken when the device was suspended, and stays so. */
+  private boolean brokenBefore;
+
   QueueSlot(DeviceHost host, int index, int maxSize) {
     this.host = host;
     this.index = index;
@@ -51,8 +57,32 @@ final class QueueSlot {
     return runner != null && runner.isBroken();
   }
 
+  /** Whether it goes on when the device does. */
+  boolean isSuspended() {
+    return suspended;
+  }
+
+  /**
+   * Stops until the device is live again; then {@link #startIfReady} goes on.
+   *
+   * @throws RuntimeException when it does not stop
+   */
+  void suspend() {
+    boolean broken = isBroken();
+    boolean running = runner != null;
+    stop();
+    suspended = running && !broken;
+    brokenBefore |= broken;
+  }
+
+  /** What was suspended does not go on before a reset. */
+  void giveUp() {
+    brokenBefore |= suspended;
+    suspended = false;
+  }
+
   void enable(QueueLayout newLayout, QueueOwner newOwner, boolean poll) {
-    if (runner != null) {
+    if (runner != null || brokenBefore) {
       return;
     }
     layout = newLayout;
@@ -62,9 +92,10 @@ final class QueueSlot {
   }
 
   void startIfReady() {
-    if (layout == null || runner != null || !host.isLive()) {
+    if (layout == null || runner != null || brokenBefore || !host.isLive()) {
       return;
     }
+    suspended = false;
     try {
       DeviceQueue queue =
           layout.open(
@@ -112,6 +143,7 @@ final class QueueSlot {
   /** Goes on after {@link #stop}, at the index where it stopped. */
   void resume(QueueLayout moved) {
     if (moved == null) {
+      giveUp();
       PeerFault fault = new PeerFault(FaultReason.ADDRESS_OUTSIDE_MEMORY, index);
       host.queueFaulted(index, fault, null);
       host.listener().queueBroken(index, fault);
@@ -140,6 +172,8 @@ final class QueueSlot {
 
   void forget() {
     layout = null;
+    suspended = false;
+    brokenBefore = false;
     if (runner == null) { // else it has not stopped, and the next reset tries again
       owner = null;
     }

@@ -46,6 +46,15 @@ public interface VirtioDevice {
   /** Features are final (FEATURES_OK, or DRIVER_OK on the legacy interface); no queue runs yet. */
   default void negotiated(FeatureBits features) {}
 
+  /**
+   * What drivers are to send instead of the index of a queue in their notifications, where
+   * VIRTIO_F_NOTIF_CONFIG_DATA is negotiated, such as the number that the queue has inside of the
+   * device: 0 to 65535, another for each queue, and always the same.
+   */
+  default int notificationConfigData(int queue) {
+    return queue;
+  }
+
   /** The device was reset: back to the initial state. No queue runs. */
   default void reset() {}
 
