@@ -6,10 +6,14 @@ import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.DeviceStatus;
+import io.jvirtio.spec.PackedRing;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.spec.SplitRing;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Consumer;
@@ -37,11 +41,14 @@ final class DeviceLife implements TransportListener {
   /** The driver has let go of the device, and waits for restore. */
   private boolean frozen;
 
-  /** Configuration changes are disabled since the driver was frozen. */
+  /** Configuration changes are disabled since the device was suspended or the driver frozen. */
   private boolean held;
 
   /** In transport order; elements may be null. Null while there are none. */
   private List<DriverQueue> queues;
+
+  /** What they were made for. */
+  private List<QueueRequest> requests;
 
   DeviceLife(
       DriverDevice device,
@@ -124,10 +131,11 @@ final class DeviceLife implements TransportListener {
     }
   }
 
-  List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
+  List<DriverQueue> findQueues(List<QueueRequest> wanted) throws IOException {
     states.require("make queues", State.NEGOTIATED);
-    List<DriverQueue> made = transport.findQueues(requests);
+    List<DriverQueue> made = transport.findQueues(wanted);
     queues = made;
+    requests = new ArrayList<>(wanted); // elements may be null
     forQueues(DriverQueue::holdNotifications);
     return made;
   }
@@ -187,11 +195,15 @@ final class DeviceLife implements TransportListener {
     states.move(State.FROZEN, null);
   }
 
-  private void freezeDriver() throws IOException {
+  private void hold() {
     if (!held) {
       held = true;
       changes.disable();
     }
+  }
+
+  private void freezeDriver() throws IOException {
+    hold();
     if (frozen) {
       return;
     }
@@ -219,12 +231,104 @@ final class DeviceLife implements TransportListener {
     }
   }
 
-  void restore() throws IOException {
-    states.advance(states.require("restore", State.FROZEN), State.STARTING);
-    resume();
+  void suspend(Duration deadline) throws IOException {
+    states.require("be suspended", State.LIVE);
+    requireFeature(ReservedFeatures.VIRTIO_F_SUSPEND);
+    try {
+      onOwners(DriverQueue::suspend);
+    } catch (IOException | RuntimeException e) {
+      onOwners(DriverQueue::resume);
+      throw e;
+    }
+    hold();
+    try {
+      init.suspend(deadline);
+    } catch (IOException e) {
+      broke(e);
+      throw e;
+    }
+    states.advance(State.LIVE, State.SUSPENDED);
   }
 
-  private void resume() throws IOException {
+  void resume(Duration deadline) throws IOException {
+    states.require("resume", State.SUSPENDED);
+    try {
+      init.resume(deadline);
+    } catch (IOException e) {
+      broke(e);
+      throw e;
+    }
+    states.advance(State.SUSPENDED, State.LIVE);
+    onOwners(DriverQueue::resume);
+    release();
+  }
+
+  private void requireFeature(int bit) {
+    if (!init.accepted().has(bit)) {
+      throw new IllegalStateException(
+          name() + " has not negotiated " + ReservedFeatures.nameOf(bit));
+    }
+  }
+
+  /** On the owner of each queue; all are asked, also when one does not answer in time. */
+  private void onOwners(Consumer<DriverQueue> action) throws IOException {
+    IOException stuck = null;
+    for (DriverQueue queue : queues == null ? List.<DriverQueue>of() : queues) {
+      if (queue != null) {
+        try {
+          onOwner(queue, action);
+        } catch (IOException e) {
+          stuck = e;
+        }
+      }
+    }
+    if (stuck != null) {
+      throw stuck;
+    }
+  }
+
+  private void onOwner(DriverQueue queue, Consumer<DriverQueue> action) throws IOException {
+    DriverQueueSet.onOwner(transport.queueOwner(queue.index()), () -> action.accept(queue));
+  }
+
+  /** It does not do what it must, so that nobody knows what it does. */
+  private void broke(IOException why) {
+    if (states.move(State.BROKEN, why)) {
+      LOG.log(Level.WARNING, why.getMessage());
+    }
+    transport.breakQueues(new PeerFault(FaultReason.DEVICE_SILENT, 0));
+  }
+
+  void resizeQueue(int index, int newSize, Consumer<Object> unused) throws IOException {
+    states.require("reset a queue", State.LIVE);
+    if (transport.needsRingReset()) {
+      requireFeature(ReservedFeatures.VIRTIO_F_RING_RESET);
+    }
+    boolean exists = queues != null && index >= 0 && index < queues.size();
+    DriverQueue queue = exists ? queues.get(index) : null;
+    if (queue == null) {
+      throw new IllegalArgumentException(name() + " has no queue " + index);
+    }
+    int size = newSize == 0 ? queue.size() : newSize;
+    boolean packed = init.accepted().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    if (size > queue.maxSize()
+        || !(packed ? PackedRing.isValidQueueSize(size) : SplitRing.isValidQueueSize(size))) {
+      throw new IllegalArgumentException(queue + " cannot have size " + size);
+    }
+    try {
+      new QueueRestart(transport, queue, requests.get(index).handler()).run(size, unused);
+    } catch (IOException | RuntimeException e) {
+      broke(asIOException(e));
+      throw e;
+    }
+  }
+
+  void restore() throws IOException {
+    states.advance(states.require("restore", State.FROZEN), State.STARTING);
+    setUpAgain();
+  }
+
+  private void setUpAgain() throws IOException {
     try {
       begin();
       init.renegotiate();
@@ -264,7 +368,7 @@ final class DeviceLife implements TransportListener {
       reconnect(deadline.minusNanos(System.nanoTime() - start));
     }
     if (driver != null) {
-      resume();
+      setUpAgain();
     } else {
       states.move(State.NEW, null);
     }
@@ -341,7 +445,11 @@ final class DeviceLife implements TransportListener {
 
   // In other states it is kept: the driver that comes back is told.
   private boolean mayLook() {
-    return states.state() == State.LIVE || states.state() == State.BROKEN;
+    return isUp() || states.state() == State.BROKEN;
+  }
+
+  private boolean isUp() {
+    return states.state() == State.LIVE || states.state() == State.SUSPENDED;
   }
 
   private void needsReset(int status) {
@@ -362,14 +470,14 @@ final class DeviceLife implements TransportListener {
   @Override
   public void queueBroken(int queue, PeerFault fault) {
     // After a reset that is what queues are; a lost device has told why.
-    if (!isReset && states.state() == State.LIVE) {
+    if (!isReset && isUp()) {
       states.move(State.BROKEN, new IOException(name() + ", queue " + queue, fault));
     }
   }
 
   /** The driver found out by itself. */
   void declareBroken(PeerFault fault) {
-    if (states.state() == State.LIVE) {
+    if (isUp()) {
       states.move(State.BROKEN, new IOException(name() + " is broken", fault));
     }
     transport.breakQueues(fault);

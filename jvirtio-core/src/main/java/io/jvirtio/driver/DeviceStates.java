@@ -32,7 +32,15 @@ final class DeviceStates {
       case NEGOTIATED -> EnumSet.of(State.LIVE, State.FAILED, State.LOST, State.REMOVED);
       case LIVE ->
           EnumSet.of(
-              State.FROZEN, State.BROKEN, State.NEW, State.FAILED, State.LOST, State.REMOVED);
+              State.SUSPENDED,
+              State.FROZEN,
+              State.BROKEN,
+              State.NEW,
+              State.FAILED,
+              State.LOST,
+              State.REMOVED);
+      case SUSPENDED ->
+          EnumSet.of(State.LIVE, State.BROKEN, State.NEW, State.FAILED, State.LOST, State.REMOVED);
       case FROZEN -> EnumSet.of(State.STARTING, State.NEW, State.LOST, State.REMOVED);
       case BROKEN ->
           EnumSet.of(

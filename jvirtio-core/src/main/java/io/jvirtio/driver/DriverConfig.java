@@ -174,6 +174,8 @@ public final class DriverConfig {
       bytes[bigEndian() ? size - 1 - i : i] = (byte) (value >>> (8 * i));
     }
     try (ControlTurn _ = turn.take()) {
+      // Whoever had the turn until now may have suspended the device.
+      session.checkWritable();
       checkSize(f);
       transport.writeConfig(f.offset(), bytes);
     }

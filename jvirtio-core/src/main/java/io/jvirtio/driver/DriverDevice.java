@@ -14,6 +14,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 
 /**
  * One device as drivers see it: initialisation in the order of the specification, features,
@@ -25,6 +26,7 @@ import java.util.function.BooleanSupplier;
  *    ^              ^  ^                                           | |
  *    | stop         |  '--restore-- FROZEN <--------freeze---------' |
  *    |              '-----recover-- BROKEN <--needs reset------------'
+ *    |                               LIVE <--suspend, resume--> SUSPENDED
  *    |
  *   every state but REMOVED --transport lost--> LOST --recover--> STARTING
  *   STARTING, NEGOTIATED, LIVE --error of a step--> FAILED --start, recover--> STARTING
@@ -51,6 +53,8 @@ public final class DriverDevice implements AutoCloseable {
     NEGOTIATED,
     /** DRIVER_OK. */
     LIVE,
+    /** It rests, with all that it has: no ring access and no notification on either side. */
+    SUSPENDED,
     /** It was reset on purpose; the driver waits for {@link DriverDevice#restore}. */
     FROZEN,
     /** It needs a reset, or broke a queue: {@link DriverDevice#recover} helps. */
@@ -341,6 +345,9 @@ public final class DriverDevice implements AutoCloseable {
   /** For the bus. */
   void freezeIfLive() throws IOException {
     try (ControlTurn _ = turn.take()) {
+      if (state() == State.SUSPENDED) {
+        life.resume(DriverQueueSet.OWNER_DEADLINE); // the driver may want to finish
+      }
       if (state() == State.LIVE || state() == State.BROKEN) {
         life.freeze();
       }
@@ -395,6 +402,50 @@ public final class DriverDevice implements AutoCloseable {
   public void recover(Duration deadline) throws IOException {
     try (ControlTurn _ = turn.take()) {
       life.recover(deadline);
+    }
+  }
+
+  /**
+   * Suspends the device (virtio 1.4, Device Suspend): it finishes what it has taken, which comes
+   * back, and then rests. Buffers may be added meanwhile and are not made available before {@link
+   * #resume}; configuration changes are told then too.
+   *
+   * @throws IOException when it does not in time: it is broken then, and {@link #recover} helps
+   * @throws IllegalStateException unless it is live, with VIRTIO_F_SUSPEND negotiated
+   */
+  public void suspend(Duration deadline) throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      life.suspend(deadline);
+    }
+  }
+
+  /** Ends {@link #suspend}; with the same errors. */
+  public void resume(Duration deadline) throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      life.resume(deadline);
+    }
+  }
+
+  /** {@link #resizeQueue} to the size that the queue has. */
+  public void resetQueue(int index, Consumer<Object> unused) throws IOException {
+    resizeQueue(index, 0, unused);
+  }
+
+  /**
+   * Resets one queue and enables it again, while the others run (virtio 1.4, Virtqueue Reset). What
+   * was used before comes to its handler first. A queue without a callback should be idle.
+   *
+   * @param newSize as {@link DriverTransport#enableQueue}; 0 for the size that it has
+   * @param unused gets the token of each buffer that the device did not use, on the queue's owner;
+   *     may add it again
+   * @throws IOException when that fails: the device is broken then, and {@link #recover} helps
+   * @throws IllegalStateException unless it is live, with VIRTIO_F_RING_RESET negotiated where
+   *     {@linkplain DriverTransport#needsRingReset needed}
+   * @throws IllegalArgumentException when there is no such queue or it cannot have this size
+   */
+  public void resizeQueue(int index, int newSize, Consumer<Object> unused) throws IOException {
+    try (ControlTurn _ = turn.take()) {
+      life.resizeQueue(index, newSize, unused);
     }
   }
 

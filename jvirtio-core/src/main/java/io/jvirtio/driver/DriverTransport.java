@@ -59,6 +59,15 @@ public interface DriverTransport extends AutoCloseable {
    */
   void reset() throws IOException;
 
+  /**
+   * Which of the features it carries that need more of a transport than buffers and a doorbell:
+   * VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_NOTIF_CONFIG_DATA, VIRTIO_F_SUSPEND. What is not among
+   * them is not accepted. Any thread.
+   */
+  default FeatureBits carriedFeatures() {
+    return FeatureBits.NONE;
+  }
+
   /** What the device offers. */
   FeatureBits deviceFeatures() throws IOException;
 
@@ -117,12 +126,24 @@ public interface DriverTransport extends AutoCloseable {
   /** Waits until no callback runs that began before this call. Never on an owner's thread. */
   void synchronizeCallbacks() throws IOException;
 
+  /** The owner of a queue in use. */
+  QueueOwner queueOwner(int queue) throws IOException;
+
+  /**
+   * What names a queue in the notifications that are sent, 0 to 65535: its index, or with
+   * VIRTIO_F_NOTIF_CONFIG_DATA what the device wants instead (virtio 1.4, Driver Notifications).
+   */
+  default int notificationId(int queue) throws IOException {
+    return queue;
+  }
+
   /** Hands a queue, with its callback, to another owner. */
   void setOwner(int queue, QueueOwner owner) throws IOException;
 
   /**
    * Disables one queue and resets it (virtio 1.4, Virtqueue Reset). When it returns, the device
    * does not touch the queue, the callback does not run, and what was in flight can be detached.
+   * Drivers call {@link DriverDevice#resetQueue}, which looks after the rest.
    *
    * @throws IOException also when the device cannot do that
    */
@@ -131,9 +152,18 @@ public interface DriverTransport extends AutoCloseable {
   /**
    * Enables a queue again after {@link #resetQueue}.
    *
-   * @param newSize the queue size from now on, a power of two up to its {@link DriverQueue#maxSize}
+   * @param newSize the queue size from now on, up to its {@link DriverQueue#maxSize}; a power of
+   *     two for a split queue
    */
   void enableQueue(int queue, int newSize) throws IOException;
+
+  /**
+   * Whether {@link #resetQueue} needs VIRTIO_F_RING_RESET; not where the transport has messages of
+   * its own to stop and start one queue. Any thread.
+   */
+  default boolean needsRingReset() {
+    return true;
+  }
 
   /** A shared memory region, or null when the device has none with this id. */
   default SharedMemoryRegion sharedMemoryRegion(int id) throws IOException {

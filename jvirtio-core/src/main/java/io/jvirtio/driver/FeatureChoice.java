@@ -14,7 +14,13 @@ import java.util.List;
  * Virtio Device / Feature Bits, Driver Requirements). Pure functions.
  */
 final class FeatureChoice {
-  /** The reserved features that this driver side implements, for every driver. */
+  /**
+   * The reserved features that this driver side implements, for every driver.
+   *
+   * <p>VIRTIO_F_ACCESS_PLATFORM: devices get no other addresses than those of DriverMemory, which
+   * the transport has mapped for them. VIRTIO_F_ORDER_PLATFORM: devices are software or behave like
+   * it, and the fences of DriverQueue are those between processors.
+   */
   static final FeatureBits IMPLEMENTED =
       FeatureBits.of(
           ReservedFeatures.VIRTIO_F_INDIRECT_DESC,
@@ -22,7 +28,19 @@ final class FeatureChoice {
           ReservedFeatures.VIRTIO_F_VERSION_1,
           ReservedFeatures.VIRTIO_F_RING_PACKED,
           ReservedFeatures.VIRTIO_F_IN_ORDER,
-          ReservedFeatures.VIRTIO_F_RING_RESET);
+          ReservedFeatures.VIRTIO_F_RING_RESET,
+          ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM,
+          ReservedFeatures.VIRTIO_F_ORDER_PLATFORM,
+          ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+          ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+          ReservedFeatures.VIRTIO_F_SUSPEND);
+
+  /** Those that a transport has to carry. */
+  private static final FeatureBits TO_BE_CARRIED =
+      FeatureBits.of(
+          ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+          ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+          ReservedFeatures.VIRTIO_F_SUSPEND);
 
   /** Bits 24 to 41 and 43 to 49 belong to no device type. */
   private static final FeatureBits RESERVED = new FeatureBits(0x0003_fbff_ff00_0000L, 0);
@@ -60,7 +78,9 @@ final class FeatureChoice {
     if (spec != null && spec.isSpecified()) {
       understood = understood.and(spec.features());
     }
-    FeatureBits ring = IMPLEMENTED.and(allowed).with(ReservedFeatures.VIRTIO_F_VERSION_1);
+    FeatureBits lacking = TO_BE_CARRIED.minus(transport.carriedFeatures());
+    FeatureBits ring =
+        IMPLEMENTED.and(allowed).minus(lacking).with(ReservedFeatures.VIRTIO_F_VERSION_1);
     FeatureBits chosen = offered.and(understood.or(ring));
     if (legacy) {
       chosen = chosen.and(LEGACY);

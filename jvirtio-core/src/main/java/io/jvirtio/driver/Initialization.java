@@ -5,6 +5,7 @@ import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
+import java.time.Duration;
 
 /**
  * The steps of an initialisation in the order of the specification (virtio 1.4, General
@@ -132,6 +133,52 @@ final class Initialization {
   /** The device is live. */
   void driverOk() throws IOException {
     addStatus(DeviceStatus.DRIVER_OK);
+  }
+
+  /**
+   * Suspends the device, and returns once it is (virtio 1.4, Device Suspend).
+   *
+   * @throws IOException when it needs a reset, or is not suspended in time
+   */
+  void suspend(Duration deadline) throws IOException {
+    addStatus(DeviceStatus.SUSPEND);
+    await(DeviceStatus.SUSPEND, DeviceStatus.DRIVER_OK, deadline);
+  }
+
+  /** Ends {@link #suspend}, with the same errors. */
+  void resume(Duration deadline) throws IOException {
+    addStatus(DeviceStatus.DRIVER_OK);
+    await(DeviceStatus.DRIVER_OK, DeviceStatus.SUSPEND, deadline);
+  }
+
+  /** Waits until one bit is set and the other is not: these two the device changes itself. */
+  private void await(int set, int clear, Duration deadline) throws IOException {
+    long start = System.nanoTime();
+    while (true) {
+      int now = transport.status();
+      status = status & ~(set | clear) | now & (set | clear);
+      String what =
+          "the device at " + transport.busName() + ", status " + DeviceStatus.describe(now);
+      if ((now & DeviceStatus.DEVICE_NEEDS_RESET) != 0) {
+        throw new IOException(what + ", needs a reset and does not get to " + describe(set));
+      }
+      if ((now & (set | clear)) == set) {
+        return;
+      }
+      if (deadline.minusNanos(System.nanoTime() - start).isNegative()) {
+        throw new IOException(what + ", does not get to " + describe(set) + " in " + deadline);
+      }
+      try {
+        Thread.sleep(1);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new IOException("interrupted while waiting for " + what, e);
+      }
+    }
+  }
+
+  private static String describe(int bit) {
+    return DeviceStatus.describe(bit);
   }
 
   /** The driver has given up, if the device can still be told. */

@@ -23,6 +23,9 @@ import java.util.Objects;
  * write. A device that lies breaks the queue: {@link #fault} says why, every later {@link #add} and
  * {@link #get} throws the same, and {@link #detachUnused} hands out what is lost. Owner thread
  * only, but for {@link #breakQueue}, {@link #isBroken} and {@link #fault}.
+ *
+ * <p>Barriers are full fences, acquire loads and release stores, whatever was negotiated: there are
+ * no weaker ones to fall back to without VIRTIO_F_ORDER_PLATFORM, and that feature changes nothing.
  */
 public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQueue {
   private final int index;
@@ -35,6 +38,15 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
 
   /** Whether a notification waits for that. Under the lock. */
   private boolean heldBack;
+
+  /** Whether nothing is published or notified. Owner only, as the next two. */
+  private boolean suspended;
+
+  /** Whether a notification waits for that. */
+  private boolean dueAfterwards;
+
+  /** Whether it was reset since. */
+  private boolean fresh;
 
   /** Why it is broken; null while it is not. Other threads may set it. */
   private volatile PeerFault fault;
@@ -119,6 +131,10 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
     if (fault != null) {
       return false;
     }
+    if (suspended) {
+      dueAfterwards = true;
+      return true;
+    }
     if (held && holdBack()) {
       return true;
     }
@@ -155,6 +171,49 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
       sendNotification();
     }
   }
+
+  /**
+   * Nothing is made available and nothing is notified from here on (virtio 1.4, Device Suspend):
+   * {@link #kickPrepare} is false. What is added waits for {@link #resume}; used buffers still come
+   * back.
+   */
+  public final void suspend() {
+    suspended = true;
+  }
+
+  /** Ends {@link #suspend}: publishes what was added, and notifies the device if it wants that. */
+  public final void resume() {
+    boolean due = dueAfterwards;
+    suspended = false;
+    dueAfterwards = false;
+    fresh = false;
+    if (kickPrepare() || due) {
+      notifyDevice();
+    }
+  }
+
+  final boolean isSuspended() {
+    return suspended;
+  }
+
+  /**
+   * What an available buffer notification carries with VIRTIO_F_NOTIFICATION_DATA (virtio 1.4,
+   * Driver Notifications): in bits 16 to 30 the offset where the next buffer will be made
+   * available, in bit 31 the wrap counter there; of a split queue together the available idx.
+   *
+   * @param id goes to bits 0 to 15: the queue's index, or its notification config data
+   */
+  public final int notificationData(int id) {
+    return nextAvailable() << 16 | id & 0xffff;
+  }
+
+  /** {@link #notificationData(int)} with the queue's index. */
+  public final int notificationData() {
+    return notificationData(index);
+  }
+
+  /** The next place that will be published, in 15 bits, and the wrap counter above. */
+  abstract int nextAvailable();
 
   // Asked again under the lock, so that none gets stuck behind the release.
   private synchronized boolean holdBack() {
@@ -247,18 +306,24 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
 
   /**
    * Empties the queue for a new start at index 0, whole and not broken. The device must have
-   * forgotten it, and all buffers must have come back or been detached.
+   * forgotten it, and all buffers must have come back or been detached. A suspended queue stays so,
+   * and may be filled; to reset it again to the same size does nothing then.
    *
    * @param newSize the queue size from now on, up to {@link #maxSize}; a power of two for a split
    *     queue
    * @throws IllegalStateException when buffers are in flight
    */
   public final void reset(int newSize) {
+    if (fresh && newSize == size()) {
+      return;
+    }
     if (inFlight() != 0) {
       throw new IllegalStateException(inFlight() + " buffers are in flight in queue " + index);
     }
     restart(newSize);
     fault = null;
+    fresh = suspended;
+    dueAfterwards = false;
   }
 
   abstract void restart(int newSize);

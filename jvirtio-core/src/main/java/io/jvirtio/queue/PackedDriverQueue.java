@@ -321,7 +321,7 @@ public final class PackedDriverQueue extends DriverQueue {
 
   @Override
   public boolean kickPrepare() {
-    if (unpublished == 0 || isBroken()) {
+    if (unpublished == 0 || isBroken() || isSuspended()) {
       return false;
     }
     int count = unpublished;
@@ -338,6 +338,13 @@ public final class PackedDriverQueue extends DriverQueue {
       counters.notificationsSuppressed++;
     }
     return due;
+  }
+
+  @Override
+  int nextAvailable() {
+    return unpublished == 0
+        ? nextAvail | (availWrap ? WRAP : 0)
+        : firstUnpublished | ((firstFlags & PackedRing.VIRTQ_DESC_F_AVAIL) != 0 ? WRAP : 0);
   }
 
   @Override

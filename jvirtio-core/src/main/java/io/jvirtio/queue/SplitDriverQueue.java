@@ -326,7 +326,7 @@ public final class SplitDriverQueue extends DriverQueue {
 
   @Override
   public boolean kickPrepare() {
-    if (nextAvail == publishedAvail || isBroken()) {
+    if (nextAvail == publishedAvail || isBroken() || isSuspended()) {
       return false;
     }
     int before = publishedAvail;
@@ -346,6 +346,11 @@ public final class SplitDriverQueue extends DriverQueue {
       counters.notificationsSuppressed++;
     }
     return due;
+  }
+
+  @Override
+  int nextAvailable() {
+    return publishedAvail & 0xffff;
   }
 
   @Override

@@ -58,6 +58,12 @@ public final class ScriptedTransport implements DriverTransport {
   private int status;
   private int vendorId;
   private ByteOrder legacyOrder;
+  private FeatureBits carried =
+      FeatureBits.of(
+          ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+          ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+          ReservedFeatures.VIRTIO_F_SUSPEND);
+  private boolean refusesSuspension;
   private boolean refusesFeatures;
   private boolean reconnects;
   private boolean closed;
@@ -121,6 +127,18 @@ public final class ScriptedTransport implements DriverTransport {
   /** Whether it lets FEATURES_OK stand; at first it does, for a subset of what it offers. */
   public ScriptedTransport refuseFeatures(boolean refuse) {
     refusesFeatures = refuse;
+    return this;
+  }
+
+  /** Makes the transport carry exactly these of the features that need it; at first all. */
+  public ScriptedTransport carry(FeatureBits features) {
+    carried = features;
+    return this;
+  }
+
+  /** Whether its status stays as it is when it is to be suspended or resumed; at first not. */
+  public ScriptedTransport refuseSuspension(boolean refuse) {
+    refusesSuspension = refuse;
     return this;
   }
 
@@ -321,6 +339,14 @@ public final class ScriptedTransport implements DriverTransport {
       throw new IllegalArgumentException("status 0 is a reset");
     }
     called("writeStatus", DeviceStatus.describe(value));
+    boolean suspended = (status & DeviceStatus.SUSPEND) != 0;
+    int switching = suspended ? DeviceStatus.DRIVER_OK : DeviceStatus.SUSPEND;
+    if ((value & switching) != 0 && accepted.has(ReservedFeatures.VIRTIO_F_SUSPEND)) {
+      if (!refusesSuspension) {
+        status ^= DeviceStatus.SUSPEND | DeviceStatus.DRIVER_OK;
+      }
+      return;
+    }
     int kept = status & DeviceStatus.DEVICE_NEEDS_RESET;
     boolean fresh = (value & ~status & DeviceStatus.FEATURES_OK) != 0;
     boolean refused = fresh && (refusesFeatures || !accepted.isSubsetOf(offered));
@@ -333,6 +359,11 @@ public final class ScriptedTransport implements DriverTransport {
     status = 0;
     accepted = FeatureBits.NONE;
     queues.set().breakAll(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, 0));
+  }
+
+  @Override
+  public FeatureBits carriedFeatures() {
+    return carried;
   }
 
   @Override
@@ -420,6 +451,11 @@ public final class ScriptedTransport implements DriverTransport {
   public void synchronizeCallbacks() throws IOException {
     called("synchronizeCallbacks");
     queues.set().synchronize();
+  }
+
+  @Override
+  public QueueOwner queueOwner(int queue) {
+    return set.owner(queue);
   }
 
   @Override

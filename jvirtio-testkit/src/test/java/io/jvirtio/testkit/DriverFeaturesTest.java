@@ -12,17 +12,22 @@ import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_MQ;
 import static io.jvirtio.spec.VirtioBlk.VIRTIO_BLK_F_RO;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.driver.DriverDevice.State;
 import io.jvirtio.driver.NegotiationException;
+import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.VirtioNet;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -103,10 +108,61 @@ class DriverFeaturesTest extends ScriptedBlockDevice {
             VIRTIO_F_EVENT_IDX,
             VIRTIO_F_RING_PACKED,
             VIRTIO_F_IN_ORDER,
-            VIRTIO_F_RING_RESET),
+            VIRTIO_F_RING_RESET,
+            ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM,
+            ReservedFeatures.VIRTIO_F_ORDER_PLATFORM,
+            ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+            ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+            ReservedFeatures.VIRTIO_F_SUSPEND),
         transport.acceptedFeatures(),
         "not bit 100, which no block device has");
     assertEquals(new FeatureBits(-1, -1), device.offeredFeatures());
+  }
+
+  @Test
+  void whatTheTransportDoesNotCarryIsNotAccepted() throws IOException {
+    FeatureBits carried =
+        FeatureBits.of(
+            ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+            ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+            ReservedFeatures.VIRTIO_F_SUSPEND);
+    transport.offer(modern(VIRTIO_F_EVENT_IDX).or(carried)).carry(FeatureBits.NONE);
+    device().start(type);
+    assertEquals(modern(VIRTIO_F_EVENT_IDX), transport.acceptedFeatures());
+    for (int bit : carried.bits()) {
+      device.stop();
+      transport.carry(FeatureBits.of(bit));
+      device.start(type);
+      assertEquals(modern(VIRTIO_F_EVENT_IDX, bit), transport.acceptedFeatures());
+    }
+  }
+
+  @Test
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text =
+          "A driver SHOULD accept VIRTIO_F_ACCESS_PLATFORM if it is offered, and it MUST then"
+              + " either disable the IOMMU or configure the IOMMU to translate bus addresses passed"
+              + " to the device into physical addresses in memory.")
+  void addressesAreThoseThatTheTransportHasMapped() throws IOException, PeerFault {
+    transport.offer(modern(ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM));
+    device().start(type);
+    assertTrue(device.hasFeature(ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM));
+    type.last.send("a");
+    // Bus addresses by their translation: the memory is found by them, and at another place.
+    ScriptedDevice.Element element = transport.device(0).take().elements().getFirst();
+    DriverMemory.Region region =
+        transport.memory().regions().stream()
+            .filter(r -> element.address() - r.deviceAddress() >= 0)
+            .filter(r -> element.address() - r.deviceAddress() < r.segment().byteSize())
+            .findFirst()
+            .orElseThrow();
+    assertNotEquals(region.deviceAddress(), region.segment().address());
+    DriverBuffer buffer = new DriverBuffer(transport.memory(), 1);
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> buffer.writable(Arena.ofAuto().allocate(16)),
+        "memory that nobody has mapped for the device");
   }
 
   @Test

@@ -131,6 +131,12 @@ final class FrontEndQueues {
     }
   }
 
+  /** Who owns one queue. */
+  QueueOwner owner(int index) {
+    vring(index);
+    return queues.owner(index);
+  }
+
   /** Moves one queue, and who is woken for it. */
   void setOwner(int index, QueueOwner owner) throws IOException {
     vring(index).moveTo(owner);

@@ -391,6 +391,11 @@ public final class VhostUserTransport implements DriverTransport {
   }
 
   @Override
+  public QueueOwner queueOwner(int queue) throws IOException {
+    return locked(live -> queues.owner(queue));
+  }
+
+  @Override
   public void setOwner(int queue, QueueOwner owner) throws IOException {
     locked(
         live -> {
@@ -411,6 +416,12 @@ public final class VhostUserTransport implements DriverTransport {
           queues.stop(queue);
           return null;
         });
+  }
+
+  /** Not needed: GET_VRING_BASE stops one vring, and SET_VRING messages start it again. */
+  @Override
+  public boolean needsRingReset() {
+    return false;
   }
 
   @Override

@@ -65,11 +65,11 @@ final class HostControl {
         });
   }
 
-  /** Whether the device has not let go of a queue. Also when closed. */
+  /** Whether the device has not let go of a queue, even if it rests. Also when closed. */
   boolean isRunning() {
     synchronized (lock) {
       try {
-        boolean any = false;
+        boolean any = host.isSuspended();
         for (int i = 0; i < host.queueCount(); i++) {
           any |= host.isRunning(i);
         }

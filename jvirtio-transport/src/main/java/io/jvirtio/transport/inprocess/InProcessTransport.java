@@ -16,6 +16,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.queue.DriverQueueOptions;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -79,6 +80,8 @@ public final class InProcessTransport implements DriverTransport {
   private final AtomicReferenceArray<QueueOwner> driverOwners;
 
   private final InProcessMemory memory;
+
+  private final Doorbell doorbell;
   private volatile DriverQueueSet queues;
   private volatile TransportListener listener;
 
@@ -116,6 +119,7 @@ public final class InProcessTransport implements DriverTransport {
     for (int i = 0; i < this.deviceOwners.length; i++) {
       this.deviceOwners[i] = Objects.requireNonNull(deviceOwners.apply(i));
     }
+    this.doorbell = new Doorbell(host, this.deviceOwners);
     this.driverOwners = new AtomicReferenceArray<>(host.queueCount());
     this.memory = new InProcessMemory(options.regionBytes(), this::memoryGrew);
     this.queues = new DriverQueueSet(memory, this::notifyDevice, this::driverQueueBroken);
@@ -147,7 +151,17 @@ public final class InProcessTransport implements DriverTransport {
 
   private void notifyDevice(DriverQueue queue) throws IOException {
     control.checkOpen();
-    deviceOwners[queue.index()].wakeUp();
+    doorbell.ring(queue);
+  }
+
+  /** Where notifications arrive, for tests: with any value. */
+  Doorbell doorbell() {
+    return doorbell;
+  }
+
+  @Override
+  public int notificationId(int queue) throws IOException {
+    return doorbell.id(queue);
   }
 
   private void driverQueueBroken(int queue, PeerFault fault) {
@@ -238,6 +252,11 @@ public final class InProcessTransport implements DriverTransport {
   }
 
   @Override
+  public FeatureBits carriedFeatures() {
+    return Doorbell.CARRIED.with(ReservedFeatures.VIRTIO_F_SUSPEND);
+  }
+
+  @Override
   public FeatureBits deviceFeatures() throws IOException {
     control.checkOpen();
     return host.deviceFeatures();
@@ -271,6 +290,8 @@ public final class InProcessTransport implements DriverTransport {
   /**
    * {@inheritDoc}
    *
+   * <p>Ignored while the device is suspended.
+   *
    * @throws IOException also when it does not hit a field that drivers may write, whole
    */
   @Override
@@ -278,7 +299,7 @@ public final class InProcessTransport implements DriverTransport {
     control.run(
         device -> {
           if (bigEndianConfig == null) {
-            device.config().write(offset, source);
+            device.writeConfig(offset, source);
           } else {
             bigEndianConfig.write(offset, source);
           }
@@ -311,6 +332,7 @@ public final class InProcessTransport implements DriverTransport {
     if (requests.size() > queueCount()) {
       throw new IOException(busName() + " has " + queueCount() + " queues, not " + requests.size());
     }
+    doorbell.negotiated(control.call(DeviceHost::driverFeatures));
     List<DriverQueue> made = new ArrayList<>();
     boolean done = false;
     try {
@@ -413,6 +435,13 @@ public final class InProcessTransport implements DriverTransport {
   }
 
   @Override
+  public QueueOwner queueOwner(int queue) throws IOException {
+    DriverQueueSet mine = queues;
+    existing(mine, queue);
+    return mine.owner(queue);
+  }
+
+  @Override
   public void setOwner(int queue, QueueOwner owner) throws IOException {
     DriverQueueSet mine = queues;
     existing(mine, queue);
@@ -427,8 +456,8 @@ public final class InProcessTransport implements DriverTransport {
    * {@inheritDoc}
    *
    * <p>Waits until the device has used what it had taken, which can still be had by {@link
-   * DriverQueue#get}. Nothing may be added before the queue is enabled again. VIRTIO_F_RING_RESET
-   * need not be negotiated.
+   * DriverQueue#get}. Nothing may be added before the queue is enabled again, or was reset itself
+   * while suspended. VIRTIO_F_RING_RESET is for the caller to look at.
    */
   @Override
   public void resetQueue(int queue) throws IOException {
@@ -436,6 +465,9 @@ public final class InProcessTransport implements DriverTransport {
     existing(mine, queue);
     mine.stop(queue);
     control.run(device -> device.resetQueue(queue));
+    if (control.call(device -> device.isRunning(queue))) {
+      throw new IOException(busName() + " has not reset queue " + queue);
+    }
   }
 
   @Override

@@ -110,6 +110,11 @@ final class Bench implements AutoCloseable {
 
   /** Works, or waits for those who do. */
   void until(String what, BooleanSupplier condition) {
+    await(what + ", completed " + completed(), owner, condition);
+  }
+
+  /** As {@link #until}, without a bench. */
+  static void await(String what, QueueOwner owner, BooleanSupplier condition) {
     long start = System.nanoTime();
     while (!condition.getAsBoolean()) {
       if (owner instanceof InlineOwner inline) {
@@ -118,7 +123,7 @@ final class Bench implements AutoCloseable {
         LockSupport.parkNanos(100_000);
       }
       if (System.nanoTime() - start > DEADLINE.toNanos()) {
-        throw new AssertionError("never: " + what + "; completed " + completed());
+        throw new AssertionError("never: " + what);
       }
     }
   }

@@ -81,6 +81,16 @@ final class EchoDevice implements VirtioDevice {
     return MAX_SIZE;
   }
 
+  /** Anything but the number of a queue. */
+  static int configData(int queue) {
+    return 0xfff0 - queue;
+  }
+
+  @Override
+  public int notificationConfigData(int queue) {
+    return configData(queue);
+  }
+
   @Override
   public FeatureBits features() {
     return FeatureBits.of(FEATURE, REFUSED_FEATURE, HIGH_FEATURE);

@@ -142,6 +142,30 @@ final class EchoDriver implements UsedBufferHandler {
     queue.kick();
   }
 
+  /** One that the device has not used is sent again; it keeps its number. */
+  void again(DriverQueue to, Object token) {
+    queue = to;
+    Slot slot = (Slot) token;
+    try {
+      if (to.add(slot.buffer, slot)) {
+        to.kick();
+      } else {
+        giveUp(token);
+      }
+    } catch (PeerFault fault) {
+      // The runner tells.
+    }
+  }
+
+  /** One that the device has not used counts as never sent. */
+  void giveUp(Object token) {
+    Slot slot = (Slot) token;
+    slot.number = NONE;
+    idle.add(slot);
+    total--;
+    added--;
+  }
+
   /** Takes back what the device will not use; it counts as never sent. */
   int detach(DriverQueue from) {
     int detached = 0;
