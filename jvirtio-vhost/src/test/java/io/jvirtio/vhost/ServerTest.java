@@ -3,6 +3,7 @@ package io.jvirtio.vhost;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.linux.UnixSocket;
@@ -15,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class ServerTest {
   @TempDir Path directory;
@@ -112,6 +114,25 @@ class ServerTest {
           FrontEnd.VERSION_1 | FrontEnd.PROTOCOL_BIT | 3L << EchoDevice.FEATURE,
           frontEnd.get(VhostUserRequest.GET_FEATURES));
     }
+  }
+
+  /** What needs more than a kick and the messages that are served. */
+  @ParameterizedTest
+  @ValueSource(
+      ints = {
+        ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM,
+        ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
+        ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
+        ReservedFeatures.VIRTIO_F_SUSPEND
+      })
+  void whatIsNotCarriedIsNotOffered(int bit) {
+    FeatureBits more = BackEnd.options().ringFeatures().with(bit);
+    IllegalArgumentException e =
+        assertThrows(
+            IllegalArgumentException.class, () -> BackEnd.options().withRingFeatures(more));
+    assertTrue(
+        e.getMessage().startsWith(ReservedFeatures.nameOf(bit) + " cannot be offered over vhost"),
+        e.getMessage());
   }
 
   @Test
