@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "packed.h"
+#include "packed_device.h"
 
 enum {
   HEADER = 16,
