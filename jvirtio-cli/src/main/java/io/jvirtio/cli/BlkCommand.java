@@ -212,7 +212,7 @@ public final class BlkCommand implements Callable<Integer> {
         VhostUserOptions.defaults()
             .withMode(mode)
             .withOneShot(oneShot)
-            .withRingFeatures(rings.choice().of(DeviceHost.implementedFeatures()));
+            .withRingFeatures(rings.choice().of(DeviceHost.ringFeatures()));
     try (VhostUserServer server = new VhostUserServer(device, options);
         SizeWatcher size = new SizeWatcher(image, device)) {
       stop.arm(server);

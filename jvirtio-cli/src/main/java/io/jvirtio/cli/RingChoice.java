@@ -14,14 +14,21 @@ import java.util.List;
  * @param indirect VIRTIO_F_INDIRECT_DESC
  */
 public record RingChoice(boolean packed, boolean inOrder, boolean eventIndex, boolean indirect) {
+  private static final FeatureBits CHOSEN =
+      FeatureBits.of(
+          ReservedFeatures.VIRTIO_F_RING_PACKED,
+          ReservedFeatures.VIRTIO_F_IN_ORDER,
+          ReservedFeatures.VIRTIO_F_EVENT_IDX,
+          ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
 
-  /** Of the features that a side implements, those that are allowed; others stay. */
-  public FeatureBits of(FeatureBits implemented) {
-    FeatureBits allowed = implemented;
-    allowed = packed ? allowed : allowed.without(ReservedFeatures.VIRTIO_F_RING_PACKED);
-    allowed = inOrder ? allowed : allowed.without(ReservedFeatures.VIRTIO_F_IN_ORDER);
-    allowed = eventIndex ? allowed : allowed.without(ReservedFeatures.VIRTIO_F_EVENT_IDX);
-    return indirect ? allowed : allowed.without(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
+  /** These four as chosen, and all others as a side has them. */
+  public FeatureBits of(FeatureBits usual) {
+    return usual
+        .minus(CHOSEN)
+        .withIf(packed, ReservedFeatures.VIRTIO_F_RING_PACKED)
+        .withIf(inOrder, ReservedFeatures.VIRTIO_F_IN_ORDER)
+        .withIf(eventIndex, ReservedFeatures.VIRTIO_F_EVENT_IDX)
+        .withIf(indirect, ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
   }
 
   /** The same as options of another command. */

@@ -103,7 +103,7 @@ final class BootRun implements AutoCloseable {
       VhostUserOptions ring =
           VhostUserOptions.defaults()
               .withMode(options.mode())
-              .withRingFeatures(rings.of(DeviceHost.implementedFeatures()));
+              .withRingFeatures(rings.of(DeviceHost.ringFeatures()));
       try (VhostUserServer server = new VhostUserServer(device, ring);
           UnixServerSocket socket = UnixServerSocket.bind(path, server.waker())) {
         Thread thread =
