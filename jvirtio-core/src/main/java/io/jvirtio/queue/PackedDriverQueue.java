@@ -475,6 +475,29 @@ public final class PackedDriverQueue extends DriverQueue {
   }
 
   @Override
+  public boolean hasUsedUpTo(int stop) {
+    int position = nextUsed;
+    boolean wrap = usedWrap;
+    // Each step is one used element or the end, so a device that lies ends it too. In order one
+    // element may stand for several buffers, which this does not follow: a hint is enough.
+    for (int steps = 0; steps <= size; steps++) {
+      if ((position | (wrap ? WRAP : 0)) == (stop & 0xffff)) {
+        return true;
+      }
+      if (!isUsed(position, wrap)) {
+        return false;
+      }
+      int id = RawMemory.getShort(desc + (long) DESC_SIZE * position + PackedRing.ID);
+      position += id < size ? Math.max(1, taken[id] & 0xffff) : 1;
+      if (position >= size) {
+        position -= size;
+        wrap = !wrap;
+      }
+    }
+    return true;
+  }
+
+  @Override
   public Object detachUnused() {
     for (int id = 0; inFlight > 0 && id < size; id++) {
       Object token = tokens[id];
