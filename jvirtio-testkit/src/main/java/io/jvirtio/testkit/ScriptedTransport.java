@@ -455,7 +455,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   @Override
   public QueueOwner queueOwner(int queue) {
-    return set.owner(queue);
+    return queues.set().owner(queue);
   }
 
   @Override
