@@ -4,11 +4,13 @@ package io.jvirtio.transport.inprocess;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -35,8 +37,9 @@ final class Bench implements AutoCloseable {
     return new Bench(1, owner, owner, options);
   }
 
-  static Bench inline() {
-    return inline(InProcessOptions.defaults());
+  /** The usual options, with rings of one format only. */
+  static InProcessOptions options(RingFormat format) {
+    return InProcessOptions.defaults().withRingFeatures(format.applyTo(DeviceHost.ringFeatures()));
   }
 
   Bench(int queues, QueueOwner deviceOwner, QueueOwner owner, InProcessOptions options) {

@@ -17,15 +17,19 @@ import io.jvirtio.driver.VirtioBus;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Devices behind this transport on a bus, with a driver that the bus starts and stops. */
+@ParameterizedClass
+@EnumSource
 class BusTest {
   /** On which threads the two sides are. */
   private enum Sides {
@@ -33,12 +37,17 @@ class BusTest {
     THREADED
   }
 
+  private final InProcessOptions options;
   private final Loops loops = new Loops();
   private final EchoDevice echo = new EchoDevice(1);
   private final VirtioBus bus = new VirtioBus();
   private QueueOwner owner;
   private InProcessTransport transport;
   private DriverDevice device;
+
+  BusTest(RingFormat format) {
+    options = Bench.options(format);
+  }
 
   private final class EchoType implements DriverType {
     @Override
@@ -93,13 +102,13 @@ class BusTest {
     }
   }
 
-  private void start(Sides sides, InProcessOptions options) throws IOException {
+  private void start(Sides sides, InProcessOptions how) throws IOException {
     InlineOwner inline = new InlineOwner();
     boolean threaded = sides == Sides.THREADED;
     owner = threaded ? loops.start("driver", LoopMode.ADAPTIVE) : inline;
     transport =
         new InProcessTransport(
-            echo, threaded ? loops.start("device", LoopMode.ADAPTIVE) : inline, options);
+            echo, threaded ? loops.start("device", LoopMode.ADAPTIVE) : inline, how);
     bus.register(new EchoType());
     device = bus.add(transport);
     assertEquals(DriverDevice.State.LIVE, device.state());
@@ -137,7 +146,7 @@ class BusTest {
   @ParameterizedTest
   @EnumSource
   void aDriverIsFoundAndWorks(Sides sides) throws IOException {
-    start(sides, InProcessOptions.defaults());
+    start(sides, options);
     assertTrue(device.hasFeature(EchoDevice.HIGH_FEATURE));
     assertFalse(device.hasFeature(EchoDevice.REFUSED_FEATURE));
     assertEquals(0x1122334455667788L, device.config(echo.config().struct()).get("capacity"));
@@ -150,7 +159,7 @@ class BusTest {
   @ParameterizedTest
   @EnumSource
   void aLegacyConfigurationIsReadInItsOrder(Sides sides) throws IOException {
-    start(sides, InProcessOptions.defaults().withLegacy(true));
+    start(sides, options.withLegacy(true));
     assertEquals(0x1122334455667788L, device.config(echo.config().struct()).get("capacity"));
     device.config(echo.config().struct()).set("mode", 0x0506);
     assertEquals(0x0506, echo.mode);
@@ -160,7 +169,7 @@ class BusTest {
   @ParameterizedTest
   @EnumSource
   void aDeviceThatNeedsAResetRecovers(Sides sides) throws IOException {
-    start(sides, InProcessOptions.defaults());
+    start(sides, options);
     for (int i = 0; i < 10; i++) {
       works();
       echo.fault();
@@ -175,7 +184,7 @@ class BusTest {
   @ParameterizedTest
   @EnumSource
   void aDeviceGoesWithRequestsInFlight(Sides sides) throws IOException {
-    start(sides, InProcessOptions.defaults());
+    start(sides, options);
     Bound bound = bound();
     echo.hold();
     bound.send(4);
@@ -186,7 +195,7 @@ class BusTest {
     assertTrue(bound.queue.isBroken());
     assertEquals(0, echo.held.get());
     // Another may drive it now.
-    transport = new InProcessTransport(echo, new InlineOwner());
+    transport = new InProcessTransport(echo, new InlineOwner(), options);
     owner = new InlineOwner();
     device = bus.add(transport);
     assertEquals(DriverDevice.State.LIVE, device.state());

@@ -18,6 +18,7 @@ import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Method;
@@ -25,15 +26,25 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Driver and device on the calling thread: everything is deterministic. */
+@ParameterizedClass
+@EnumSource
 class InlineTest {
-  private final Bench bench = Bench.inline();
-  private final InProcessTransport transport = bench.transport;
-  private final InlineOwner owner = (InlineOwner) bench.owner();
+  private final Bench bench;
+  private final InProcessTransport transport;
+  private final InlineOwner owner;
   private byte[] witness;
+
+  InlineTest(RingFormat format) {
+    bench = Bench.inline(Bench.options(format));
+    transport = bench.transport;
+    owner = (InlineOwner) bench.owner();
+  }
 
   @AfterEach
   void close() {

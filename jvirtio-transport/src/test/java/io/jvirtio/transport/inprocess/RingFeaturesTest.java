@@ -5,7 +5,6 @@ import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_ORDER_PLATFORM;
-import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_RING_PACKED;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_RING_RESET;
 import static io.jvirtio.spec.ReservedFeatures.VIRTIO_F_SUSPEND;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -26,6 +25,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Arrays;
@@ -34,7 +34,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Ring features that need the transport, from the driver's device object to the device's host. */
 class RingFeaturesTest {
@@ -74,9 +74,8 @@ class RingFeaturesTest {
         features);
   }
 
-  private static FeatureBits features(boolean packed, int... more) {
-    FeatureBits all = DeviceHost.ringFeatures().or(FeatureBits.of(more));
-    return packed ? all : all.without(VIRTIO_F_RING_PACKED);
+  private static FeatureBits features(RingFormat format, int... more) {
+    return format.applyTo(DeviceHost.ringFeatures().or(FeatureBits.of(more)));
   }
 
   private EchoDriver driver(int queue) {
@@ -99,9 +98,9 @@ class RingFeaturesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void aDeviceIsSuspendedUnderLoad(boolean packed) throws IOException {
-    startThreads(2, features(packed, VIRTIO_F_SUSPEND));
+  @EnumSource
+  void aDeviceIsSuspendedUnderLoad(RingFormat format) throws IOException {
+    startThreads(2, features(format, VIRTIO_F_SUSPEND));
     for (int i = 0; i < 60; i++) {
       send(0, 500);
       send(1, 100);
@@ -147,7 +146,7 @@ class RingFeaturesTest {
   @Test
   void whatTheDeviceHoldsIsUsedBeforeItIsSuspended() throws IOException {
     InlineOwner owner = new InlineOwner();
-    start(1, owner, owner, features(true, VIRTIO_F_SUSPEND));
+    start(1, owner, owner, features(RingFormat.PACKED, VIRTIO_F_SUSPEND));
     echo.hold(5);
     send(0, 8);
     owner.runUntil(() -> echo.held.get() == 8, Bench.DEADLINE);
@@ -168,7 +167,7 @@ class RingFeaturesTest {
   @Test
   void aSuspendedDeviceKeepsTheMemoryOfItsQueues() throws IOException {
     InlineOwner owner = new InlineOwner();
-    start(1, owner, owner, features(false, VIRTIO_F_SUSPEND));
+    start(1, owner, owner, features(RingFormat.SPLIT, VIRTIO_F_SUSPEND));
     device.suspend(SOON);
     // Against the rules: without a reset. The memory is not used again, so a resumed device works.
     transport.deleteQueues();
@@ -178,10 +177,10 @@ class RingFeaturesTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"false, false", "false, true", "true, false", "true, true"})
-  void notificationsTellWhereTheNextBufferComes(boolean packed, boolean configData)
+  @CsvSource({"SPLIT, false", "SPLIT, true", "PACKED, false", "PACKED, true"})
+  void notificationsTellWhereTheNextBufferComes(RingFormat format, boolean configData)
       throws IOException, PeerFault {
-    FeatureBits features = features(packed, VIRTIO_F_NOTIFICATION_DATA);
+    FeatureBits features = features(format, VIRTIO_F_NOTIFICATION_DATA);
     startThreads(2, configData ? features.with(VIRTIO_F_NOTIF_CONFIG_DATA) : features);
     assertEquals(configData ? EchoDevice.configData(1) : 1, transport.notificationId(1));
     send(0, 30_000);
@@ -205,9 +204,9 @@ class RingFeaturesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void theDeviceChoosesWhatNamesAQueue(boolean packed) throws IOException {
-    startThreads(3, features(packed, VIRTIO_F_NOTIF_CONFIG_DATA));
+  @EnumSource
+  void theDeviceChoosesWhatNamesAQueue(RingFormat format) throws IOException {
+    startThreads(3, features(format, VIRTIO_F_NOTIF_CONFIG_DATA));
     for (int i = 0; i < 3; i++) {
       assertEquals(EchoDevice.configData(i), transport.notificationId(i));
       send(i, 5000);
@@ -222,9 +221,9 @@ class RingFeaturesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void addressesAndOrderOfThePlatform(boolean packed) throws IOException {
-    startThreads(1, features(packed, VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_ORDER_PLATFORM));
+  @EnumSource
+  void addressesAndOrderOfThePlatform(RingFormat format) throws IOException {
+    startThreads(1, features(format, VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_ORDER_PLATFORM));
     // No host address is a device address here, so one would be a fault.
     send(0, 50_000);
     awaitAll(0);
@@ -232,12 +231,15 @@ class RingFeaturesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(booleans = {false, true})
-  void aQueueIsResetAndResizedWhileTheOthersRun(boolean packed) throws IOException {
-    startThreads(3, features(packed));
+  @EnumSource
+  void aQueueIsResetAndResizedWhileTheOthersRun(RingFormat format) throws IOException {
+    startThreads(3, features(format));
     send(1, 1_000_000_000);
     send(2, 1_000_000_000);
-    int[] sizes = packed ? new int[] {64, 3, 33, 8, 5, 7} : new int[] {64, 4, 32, 8, 16, 4};
+    int[] sizes =
+        format == RingFormat.PACKED
+            ? new int[] {64, 3, 33, 8, 5, 7}
+            : new int[] {64, 4, 32, 8, 16, 4};
     AtomicInteger unused = new AtomicInteger();
     long before = 0;
     for (int i = 0; i < 60; i++) {
@@ -279,7 +281,7 @@ class RingFeaturesTest {
   @Test
   void unusedBuffersAreHandedOut() throws IOException {
     InlineOwner owner = new InlineOwner();
-    start(1, owner, owner, features(true));
+    start(1, owner, owner, features(RingFormat.PACKED));
     send(0, 5); // published, and the device has not looked
     int[] unused = {0};
     device.resetQueue(
@@ -303,7 +305,7 @@ class RingFeaturesTest {
 
   @Test
   void withoutTheFeatureNoQueueIsReset() throws IOException {
-    startThreads(1, features(false).without(VIRTIO_F_RING_RESET));
+    startThreads(1, features(RingFormat.SPLIT).without(VIRTIO_F_RING_RESET));
     assertThrows(IllegalStateException.class, () -> device.resetQueue(0, t -> {}));
     assertFalse(queue(0).isBroken());
     send(0, 100);
@@ -312,7 +314,7 @@ class RingFeaturesTest {
 
   @Test
   void aSplitQueueHasAPowerOfTwoOfDescriptors() throws IOException {
-    startThreads(1, features(false));
+    startThreads(1, features(RingFormat.SPLIT));
     assertThrows(IllegalArgumentException.class, () -> device.resizeQueue(0, 7, t -> {}));
     send(0, 100);
     awaitAll(0);
@@ -321,7 +323,7 @@ class RingFeaturesTest {
   @Test
   void aResetThatFailsBreaksTheDeviceWhichRecovers() throws IOException {
     InlineOwner owner = new InlineOwner();
-    start(1, owner, owner, features(true));
+    start(1, owner, owner, features(RingFormat.PACKED));
     send(0, 4);
     assertThrows(
         IllegalStateException.class,

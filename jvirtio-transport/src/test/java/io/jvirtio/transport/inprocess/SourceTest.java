@@ -20,21 +20,31 @@ import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.DeviceType;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * A device that only writes, as one of entropy does; its bytes count, so that they can be checked.
  */
+@ParameterizedClass
+@EnumSource
 class SourceTest {
   private static final int BUFFERS = 200_000;
   private static final int DEPTH = 16;
+
+  private final InProcessOptions options;
+
+  SourceTest(RingFormat format) {
+    options = Bench.options(format);
+  }
 
   private static final class SourceDevice implements VirtioDevice {
     @Override
@@ -122,8 +132,9 @@ class SourceTest {
     }
   }
 
-  private static void reads(QueueOwner deviceOwner, QueueOwner owner) throws IOException {
-    try (InProcessTransport transport = new InProcessTransport(new SourceDevice(), deviceOwner)) {
+  private void reads(QueueOwner deviceOwner, QueueOwner owner) throws IOException {
+    try (InProcessTransport transport =
+        new InProcessTransport(new SourceDevice(), deviceOwner, options)) {
       EchoDriver.negotiate(transport);
       Reader reader = new Reader(transport);
       DriverQueue queue =

@@ -14,6 +14,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -21,15 +22,23 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Driver and device on threads of their own: no notification is lost, and control calls end. */
+@ParameterizedClass
+@EnumSource
 class ThreadedTest {
+  private final InProcessOptions options;
   private final Loops loops = new Loops();
   private Bench bench;
+
+  ThreadedTest(RingFormat format) {
+    options = Bench.options(format);
+  }
 
   @AfterEach
   void close() {
@@ -40,12 +49,7 @@ class ThreadedTest {
   }
 
   private Bench bench(LoopMode mode, int queues) throws IOException {
-    bench =
-        new Bench(
-            queues,
-            loops.start("device", mode),
-            loops.start("driver", mode),
-            InProcessOptions.defaults());
+    bench = new Bench(queues, loops.start("device", mode), loops.start("driver", mode), options);
     return bench;
   }
 
@@ -97,7 +101,7 @@ class ThreadedTest {
   @EnumSource
   void bothSidesMayHaveOneOwner(LoopMode mode) throws IOException {
     EventLoop loop = loops.start("both", mode);
-    bench = new Bench(2, loop, loop, InProcessOptions.defaults());
+    bench = new Bench(2, loop, loop, options);
     bench.start(5);
     bench.sendAndAwait(100_000);
     bench.send(1_000_000);
@@ -119,7 +123,7 @@ class ThreadedTest {
   @Test
   void theCallerRunsTheLoopOfBothSides() throws IOException {
     EventLoop loop = loops.onCaller();
-    bench = new Bench(1, loop, loop, InProcessOptions.defaults());
+    bench = new Bench(1, loop, loop, options);
     bench.start(8);
     for (int i = 0; i < 10_000; i++) {
       bench.send(1);
@@ -142,7 +146,7 @@ class ThreadedTest {
   @Test
   void theCallerWaitsForADeviceOnAThread() throws IOException {
     EventLoop loop = loops.onCaller();
-    bench = new Bench(1, loops.start("device", LoopMode.EVENT), loop, InProcessOptions.defaults());
+    bench = new Bench(1, loops.start("device", LoopMode.EVENT), loop, options);
     bench.start(8);
     for (int i = 0; i < 10_000; i++) {
       bench.send(i % 8 + 1);
