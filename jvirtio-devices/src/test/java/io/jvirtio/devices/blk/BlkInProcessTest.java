@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.driver.DriverQueueSet;
@@ -21,6 +22,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.DeviceStatus;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.transport.inprocess.InProcessOptions;
 import io.jvirtio.transport.inprocess.InProcessTransport;
 import java.io.IOException;
@@ -29,13 +31,16 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.locks.LockSupport;
-import org.junit.jupiter.api.Test;
+import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** The device behind the in-process transport, driven by real driver queues. */
 class BlkInProcessTest {
@@ -193,10 +198,15 @@ class BlkInProcessTest {
     }
   }
 
-  @Test
-  void inline() throws IOException {
+  private static InProcessOptions options(RingFormat format) {
+    return InProcessOptions.defaults().withRingFeatures(format.applyTo(DeviceHost.ringFeatures()));
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void inline(RingFormat format) throws IOException {
     InlineOwner owner = new InlineOwner();
-    exercise(owner, owner, InProcessOptions.defaults(), 5000);
+    exercise(owner, owner, options(format), 5000);
   }
 
   @ParameterizedTest
@@ -206,13 +216,18 @@ class BlkInProcessTest {
     exercise(owner, owner, InProcessOptions.defaults().withLegacy(bigEndian), 1000);
   }
 
+  static Stream<Arguments> threads() {
+    return Arrays.stream(LoopMode.values())
+        .flatMap(m -> Arrays.stream(RingFormat.values()).map(f -> Arguments.of(m, f)));
+  }
+
   @ParameterizedTest
-  @EnumSource
-  void threaded(LoopMode mode) throws IOException {
+  @MethodSource("threads")
+  void threaded(LoopMode mode, RingFormat format) throws IOException {
     List<Throwable> faults = new CopyOnWriteArrayList<>();
     try (EventLoop device = EventLoop.start("device", mode, (source, fault) -> faults.add(fault));
         EventLoop driver = EventLoop.start("driver", mode, (source, fault) -> faults.add(fault))) {
-      exercise(device, driver, InProcessOptions.defaults(), 5000);
+      exercise(device, driver, options(format), 5000);
     }
     assertEquals(List.of(), faults);
   }

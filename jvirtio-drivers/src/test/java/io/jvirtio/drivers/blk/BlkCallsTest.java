@@ -13,7 +13,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.devices.blk.CacheMode;
-import io.jvirtio.transport.inprocess.InProcessOptions;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -22,14 +22,21 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Reading, writing and the rest by the calls of the driver, on our own device. */
+@ParameterizedClass
+@EnumSource
 class BlkCallsTest {
+  @Parameter RingFormat format;
+
   @Test
   void whatIsWrittenCanBeRead() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       byte[] data = pattern(8192, 1);
       disk.driver.write(1024, heap(data));
       assertArrayEquals(data, disk.data.read(1024, data.length));
@@ -46,7 +53,7 @@ class BlkCallsTest {
         new InlineDisk(
             device -> device.serial("legacy"),
             driver -> driver,
-            InProcessOptions.defaults().withLegacy(bigEndian))) {
+            InlineDisk.transport(format).withLegacy(bigEndian))) {
       byte[] data = pattern(4096, 2);
       disk.driver.write(512, heap(data));
       byte[] back = new byte[4096];
@@ -62,7 +69,7 @@ class BlkCallsTest {
 
   @Test
   void sharedMemoryIsUsedInPlace() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       MemorySegment shared = disk.driver.allocate(4096);
       byte[] data = pattern(4096, 3);
       disk.data.write(0, data);
@@ -79,7 +86,7 @@ class BlkCallsTest {
 
   @Test
   void memoryOfOneThreadIsCopiedByTheCaller() throws IOException {
-    try (InlineDisk disk = new InlineDisk();
+    try (InlineDisk disk = new InlineDisk(format);
         Arena confined = Arena.ofConfined()) {
       MemorySegment mine = confined.allocate(2048);
       disk.data.write(0, pattern(2048, 4));
@@ -93,7 +100,7 @@ class BlkCallsTest {
   @Test
   void largeTransfersAreSplit() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(device -> device, driver -> driver.maxRequestBytes(65536))) {
+        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(65536))) {
       byte[] data = pattern(3 << 20, 5);
       disk.driver.write(512, heap(data));
       assertArrayEquals(data, disk.data.read(512, data.length));
@@ -109,7 +116,7 @@ class BlkCallsTest {
   @Test
   void oneSegmentLongerThanTheDeviceTakesIsDescribedBySeveral() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(device -> device, driver -> driver.maxRequestBytes(64 << 20))) {
+        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(64 << 20))) {
       // seg_max 126 of size_max 1 MiB.
       assertEquals(126L << 20, disk.driver.limits().maxRequestBytes());
       byte[] data = pattern(32 << 20, 6);
@@ -121,7 +128,7 @@ class BlkCallsTest {
 
   @Test
   void bounceMemoryIsUsedAgain() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       byte[] data = pattern(100_352, 7);
       disk.driver.write(0, heap(data));
       long allocated = disk.driver.memory().allocated();
@@ -134,7 +141,8 @@ class BlkCallsTest {
 
   @Test
   void nothingIsKeptThatExceedsTheLimit() throws IOException {
-    try (InlineDisk disk = new InlineDisk(device -> device, driver -> driver.bounceBytes(0))) {
+    try (InlineDisk disk =
+        new InlineDisk(format, device -> device, driver -> driver.bounceBytes(0))) {
       long before = disk.driver.memory().allocated();
       disk.driver.write(0, heap(pattern(1 << 20, 8)));
       assertEquals(before, disk.driver.memory().allocated());
@@ -143,7 +151,7 @@ class BlkCallsTest {
 
   @Test
   void discardsWriteZeroesAndErasesAreSplitByTheirLimits() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       disk.data.write(0, pattern(1 << 20, 9));
       disk.driver.discard(0, 65536);
       assertArrayEquals(new byte[65536], disk.data.read(0, 65536));
@@ -163,7 +171,7 @@ class BlkCallsTest {
 
   @Test
   void anEmptyTransferDoesNothing() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       disk.driver.read(0, heap(new byte[0]));
       disk.driver.write(InlineDisk.CAPACITY, heap(new byte[0]));
       disk.driver.discard(512, 0);
@@ -174,7 +182,7 @@ class BlkCallsTest {
 
   @Test
   void whatCannotBeIsRefusedBeforeTheDeviceSeesIt() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       BlkDriver driver = disk.driver;
       MemorySegment sector = heap(new byte[512]);
       IllegalArgumentException odd =
@@ -197,7 +205,7 @@ class BlkCallsTest {
 
   @Test
   void aReadOnlyDiskIsNotWrittenTo() throws IOException {
-    try (InlineDisk disk = new InlineDisk(device -> device.readOnly(true))) {
+    try (InlineDisk disk = new InlineDisk(format, device -> device.readOnly(true))) {
       assertTrue(disk.driver.isReadOnly());
       IOException refused =
           assertThrows(IOException.class, () -> disk.driver.write(0, heap(new byte[512])));
@@ -212,7 +220,7 @@ class BlkCallsTest {
 
   @Test
   void whatTheDeviceDoesNotOfferIsUnsupported() throws IOException {
-    try (InlineDisk disk = new InlineDisk(device -> device.discard(false))) {
+    try (InlineDisk disk = new InlineDisk(format, device -> device.discard(false))) {
       assertThrows(UnsupportedOperationException.class, () -> disk.driver.discard(0, 512));
       assertThrows(
           UnsupportedOperationException.class,
@@ -224,7 +232,7 @@ class BlkCallsTest {
   @Test
   void informationAboutTheDisk() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(device -> device.serial("0123456789abcdefghij").blockSize(4096))) {
+        new InlineDisk(format, device -> device.serial("0123456789abcdefghij").blockSize(4096))) {
       BlkDriver driver = disk.driver;
       assertEquals("0123456789abcdefghij", driver.serial());
       assertEquals(4096, driver.blockSize());
@@ -241,7 +249,7 @@ class BlkCallsTest {
 
   @Test
   void theCapacityFollowsTheDevice() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       List<Long> heard = new ArrayList<>();
       disk.driver.onCapacityChange(heard::add);
       disk.data.resize(1 << 20);
@@ -257,7 +265,7 @@ class BlkCallsTest {
 
   @Test
   void theCacheModeCanBeChanged() throws IOException {
-    try (InlineDisk disk = new InlineDisk()) {
+    try (InlineDisk disk = new InlineDisk(format)) {
       assertTrue(disk.driver.writeback());
       disk.driver.setWriteback(false);
       assertFalse(disk.driver.writeback());
@@ -266,7 +274,7 @@ class BlkCallsTest {
       disk.driver.setWriteback(true);
       assertTrue(disk.driver.writeback());
     }
-    try (InlineDisk disk = new InlineDisk(device -> device.cache(CacheMode.WRITETHROUGH))) {
+    try (InlineDisk disk = new InlineDisk(format, device -> device.cache(CacheMode.WRITETHROUGH))) {
       assertFalse(disk.driver.writeback());
     }
   }
@@ -274,7 +282,7 @@ class BlkCallsTest {
   @Test
   void futures() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(device -> device, driver -> driver.maxRequestBytes(4096))) {
+        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(4096))) {
       byte[] data = pattern(1 << 20, 11);
       CompletableFuture<Void> write = disk.driver.writeAsync(0, heap(data));
       assertFalse(write.isDone());
@@ -296,7 +304,7 @@ class BlkCallsTest {
   @Test
   void aFailedPieceFailsTheWhole() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(device -> device, driver -> driver.maxRequestBytes(4096))) {
+        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(4096))) {
       // The driver does not know yet that the disk has shrunk.
       disk.driver.onCapacityChange(bytes -> {});
       disk.data.resize(8192);

@@ -18,6 +18,7 @@ import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.VirtioBlk;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.testkit.ScriptedTransport;
 import io.jvirtio.testkit.ThreadOwner;
 import io.jvirtio.transport.inprocess.InProcessTransport;
@@ -40,13 +41,19 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Driver and device on threads of their own, and users on many more. */
 @Timeout(value = 5, unit = TimeUnit.MINUTES)
+@ParameterizedClass
+@EnumSource
 class BlkThreadsTest {
   private static final int PART = 1 << 20;
+
+  @Parameter RingFormat format;
 
   private final MemoryBackend data = new MemoryBackend(64 << 20);
   private final List<ThreadOwner> owners = new ArrayList<>();
@@ -61,7 +68,9 @@ class BlkThreadsTest {
   private void start(int queues, BlkDriverOptions.Builder how) throws IOException {
     BlkDevice device = new BlkDevice(data, BlkOptions.builder().queues(queues).build());
     driver =
-        BlkDriver.open(new InProcessTransport(device, owner("device")), how.queues(queues).build());
+        BlkDriver.open(
+            new InProcessTransport(device, owner("device"), InlineDisk.transport(format)),
+            how.queues(queues).build());
   }
 
   @AfterEach
@@ -280,7 +289,9 @@ class BlkThreadsTest {
   @Test
   void aPolledQueueThatBreaks() throws Exception {
     try (ScriptedDisk disk =
-        new ScriptedDisk().start(how -> how.polled(true).requestTimeout(Duration.ofMillis(20)))) {
+        new ScriptedDisk()
+            .rings(format)
+            .start(how -> how.polled(true).requestTimeout(Duration.ofMillis(20)))) {
       BlkQueue queue = disk.driver.queue(0);
       assertThrows(IOException.class, () -> disk.driver.read(0, heap(new byte[512])));
       assertThrows(IOException.class, () -> queue.submit(disk.driver.newIo().flush()));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.drivers.blk;
 
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.MemoryBackend;
 import io.jvirtio.driver.DriverDevice;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.transport.inprocess.InProcessOptions;
 import io.jvirtio.transport.inprocess.InProcessTransport;
 import java.io.IOException;
@@ -23,18 +25,21 @@ final class InlineDisk implements AutoCloseable {
   final BlkDriver driver;
 
   /** All defaults. */
-  InlineDisk() throws IOException {
-    this(device -> device);
+  InlineDisk(RingFormat format) throws IOException {
+    this(format, device -> device);
   }
 
   /** A device with these options. */
-  InlineDisk(UnaryOperator<BlkOptions.Builder> options) throws IOException {
-    this(options, driver -> driver);
+  InlineDisk(RingFormat format, UnaryOperator<BlkOptions.Builder> options) throws IOException {
+    this(format, options, driver -> driver);
   }
 
-  InlineDisk(UnaryOperator<BlkOptions.Builder> options, UnaryOperator<BlkDriverOptions.Builder> how)
+  InlineDisk(
+      RingFormat format,
+      UnaryOperator<BlkOptions.Builder> options,
+      UnaryOperator<BlkDriverOptions.Builder> how)
       throws IOException {
-    this(options, how, InProcessOptions.defaults());
+    this(options, how, transport(format));
   }
 
   InlineDisk(
@@ -51,6 +56,11 @@ final class InlineDisk implements AutoCloseable {
     driver =
         (BlkDriver)
             found.start(new BlkDriverType(how.apply(BlkDriverOptions.builder(owner)).build()));
+  }
+
+  /** The usual options, with rings of one format only. */
+  static InProcessOptions transport(RingFormat format) {
+    return InProcessOptions.defaults().withRingFeatures(format.applyTo(DeviceHost.ringFeatures()));
   }
 
   void run() {

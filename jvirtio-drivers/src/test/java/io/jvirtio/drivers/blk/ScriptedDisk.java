@@ -8,6 +8,7 @@ import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.Struct;
 import io.jvirtio.spec.VirtioBlk;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.testkit.ScriptedDevice;
 import io.jvirtio.testkit.ScriptedDevice.Buffer;
 import io.jvirtio.testkit.ScriptedTransport;
@@ -57,17 +58,25 @@ final class ScriptedDisk implements AutoCloseable {
   final ScriptedTransport transport = new ScriptedTransport(DeviceType.BLOCK.id());
   final ByteBuffer config = ByteBuffer.allocate(VirtioBlk.CONFIG.size());
   ByteOrder order = ByteOrder.LITTLE_ENDIAN;
+  private final FeatureBits offered;
   BlkDriver driver;
 
   /** A modern disk of 2048 sectors that offers these features and takes 4 segments. */
   ScriptedDisk(int... features) {
-    transport.offer(
+    offered =
         FeatureBits.of(features)
             .with(VirtioBlk.VIRTIO_BLK_F_SEG_MAX)
-            .with(ReservedFeatures.VIRTIO_F_VERSION_1));
+            .with(ReservedFeatures.VIRTIO_F_VERSION_1);
+    transport.offer(offered);
     transport.queues(64);
     set("capacity", 2048);
     set("seg_max", 4);
+  }
+
+  /** Offers rings of this format only. */
+  ScriptedDisk rings(RingFormat format) {
+    transport.offer(format.applyTo(offered));
+    return this;
   }
 
   /** Sets a field of the configuration space; for {@link #start}. */

@@ -9,7 +9,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.driver.DriverDevice.State;
 import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.testkit.ScriptedDevice.Buffer;
 import io.jvirtio.testkit.ScriptedTransport;
 import io.jvirtio.testkit.ThreadOwner;
@@ -17,10 +20,18 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
+@ParameterizedClass
+@EnumSource
 class RngDriverTest {
   private final ScriptedTransport transport = new ScriptedTransport(DeviceType.ENTROPY.id());
   private int next = 1;
+
+  RngDriverTest(RingFormat format) {
+    transport.offer(format.applyTo(FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1)));
+  }
 
   /** A device that writes at most so many bytes for one request: 1, 2, 3 and so on. */
   private void answer(int most) {
