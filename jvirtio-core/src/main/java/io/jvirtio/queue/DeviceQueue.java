@@ -232,9 +232,8 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue, PackedDeviceQ
 
   /** What was pushed and waits for its turn never comes back to a closed queue. */
   private void giveUpFinished() {
-    int flying = inFlight;
-    for (int i = 0; i < flying; i++) {
-      DescriptorChain chain = order[(oldest + i) % size];
+    // All of them: there may be gaps, such as the one that was just given up.
+    for (DescriptorChain chain : order) {
       if (chain != null && chain.isInFlight() && chain.isFinished()) {
         current = chain;
         settle();

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.memory.FaultReason;
 import io.jvirtio.queue.DescriptorChain;
 import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.spec.PackedRing;
@@ -183,6 +184,35 @@ class InOrderTest {
       device.releaseWhenPolled = true;
       bench.restart();
       assertEquals(1, bench.host().faults());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aDeviceThatFailsAtABufferLeavesWhatIsDoneBehindIt(boolean packed) {
+    PuppetDevice device = PuppetDevice.holding(8);
+    try (DeviceBench bench = bench(device, packed)) {
+      device.action =
+          (queue, chain) -> {
+            device.held.add(chain);
+            if (device.held.size() == 3) {
+              queue.push(device.held.get(2), 5);
+              queue.push(device.held.get(1), 6);
+            }
+          };
+      for (int i = 0; i < 3; i++) {
+        bench.driver(0).chain().readable(HELLO).writable(5).submit();
+      }
+      bench.run();
+      assertEquals(FaultReason.DEVICE_ERROR, bench.brokenReason(0));
+      assertEquals(1, device.started.getLast().inFlight(), "the first");
+      device.held.subList(1, 3).clear();
+      device.releaseWhenPolled = true;
+      bench.restart();
+      device.action = PuppetDevice::echo;
+      bench.driver(0).chain().readable(HELLO).writable(5).submit();
+      bench.run();
+      assertArrayEquals(HELLO, bench.driver(0).poll().bytes());
     }
   }
 }
