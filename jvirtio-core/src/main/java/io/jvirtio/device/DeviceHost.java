@@ -265,7 +265,9 @@ public final class DeviceHost {
     boolean changed = status.resume();
     try {
       for (QueueSlot queue : queues) {
-        queue.startIfReady();
+        if (queue.isSuspended()) {
+          queue.startIfReady();
+        }
       }
     } catch (RuntimeException stuck) {
       LOG.log(Level.WARNING, "device " + device.deviceId() + " does not resume", stuck);
@@ -415,7 +417,7 @@ public final class DeviceHost {
    * @throws PeerFault when there is no such queue
    */
   public int stopQueue(int queue) throws PeerFault {
-    return slot(queue).stop();
+    return slot(queue).disable();
   }
 
   /** The device's share of a queue reset: stops it, heals it, and forgets its layout. */

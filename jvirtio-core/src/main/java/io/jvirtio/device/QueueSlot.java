@@ -75,6 +75,13 @@ final class QueueSlot {
     brokenBefore |= broken;
   }
 
+  /** Stops, and does not go on when the device does. */
+  int disable() {
+    int next = stop();
+    suspended = false;
+    return next;
+  }
+
   /** What was suspended does not go on before a reset. */
   void giveUp() {
     brokenBefore |= suspended;
@@ -88,6 +95,7 @@ final class QueueSlot {
     layout = newLayout;
     owner = newOwner;
     polling = poll;
+    suspended = host.isSuspended();
     startIfReady();
   }
 

@@ -328,6 +328,27 @@ class DeviceSuspendTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aQueueThatWasStoppedStaysSo(boolean meanwhile) throws PeerFault {
+    try (DeviceBench bench = bench(new PuppetDevice(2, 8))) {
+      bench.driver(1).chain().readable((byte) 1).writable(1).submit();
+      bench.run();
+      if (!meanwhile) {
+        assertEquals(1, bench.host().stopQueue(1));
+      }
+      suspend(bench);
+      if (meanwhile) {
+        assertEquals(1, bench.host().stopQueue(1));
+      }
+      resume(bench);
+      assertTrue(bench.host().isRunning(0));
+      assertFalse(bench.host().isRunning(1));
+      assertEquals(1, bench.host().stopQueue(1));
+      echoes(bench);
+    }
+  }
+
   @Test
   void aThreadIsStoppedAndGoesOn() {
     PuppetDevice device = PuppetDevice.echoing();
