@@ -476,7 +476,7 @@ public final class PackedDriverQueue extends DriverQueue {
 
   @Override
   public boolean hasUsedUpTo(int stop) {
-    int position = nextUsed;
+    int position = nextUsed % size; // its owner may be moving it past the end just now
     boolean wrap = usedWrap;
     // Each step is one used element or the end, so a device that lies ends it too. In order one
     // element may stand for several buffers, which this does not follow: a hint is enough.
@@ -488,7 +488,8 @@ public final class PackedDriverQueue extends DriverQueue {
         return false;
       }
       int id = RawMemory.getShort(desc + (long) DESC_SIZE * position + PackedRing.ID);
-      position += id < size ? Math.max(1, taken[id] & 0xffff) : 1;
+      // The id may be none in flight: then this is what it took last, perhaps in a larger ring.
+      position += id < size ? Math.clamp(taken[id] & 0xffff, 1, size) : 1;
       if (position >= size) {
         position -= size;
         wrap = !wrap;

@@ -254,6 +254,25 @@ class PackedDriverQueueTest {
     }
   }
 
+  @Test
+  void aDeviceThatStopsIsNotFollowedOutOfTheRing() throws PeerFault {
+    try (QueuePair pair = new QueuePair(DriverSession.PACKED, 16)) {
+      assertTrue(pair.add("long", 13, 0));
+      pair.queue.kick();
+      pair.detachAll();
+      pair.queue.reset(4);
+      pair.connect();
+      // As long a list as this id once had does not fit any more.
+      PackedRawRing ring = pair.device.packedRing();
+      ring.used(0, 0, 0);
+      ring.flags(0, PackedRing.usedFlags(true));
+      int outside = 13 - 4;
+      assertFalse(pair.queue.hasUsedUpTo(outside));
+      assertFalse(pair.queue.hasUsedUpTo(outside | PackedRing.WRAP));
+      assertTrue(pair.queue.hasUsedUpTo(PackedRing.WRAP));
+    }
+  }
+
   @ParameterizedTest
   @MethodSource(SESSIONS)
   @Requirement(
