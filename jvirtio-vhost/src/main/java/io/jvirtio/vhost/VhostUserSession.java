@@ -234,9 +234,7 @@ final class VhostUserSession implements HostListener {
       case GET_VRING_BASE -> {
         stop(state.index());
         vring.stopped();
-        // All buffers of a stopped ring were used, so both indexes of a packed one are the same.
-        int base = isPacked() ? vring.base() << 16 | vring.base() : vring.base();
-        return VhostUserCodec.reply(state.request(), state.index(), base);
+        return VhostUserCodec.reply(state.request(), state.index(), vring.base());
       }
       case SET_VRING_ENABLE -> {
         if (state.num() != 0 && state.num() != 1) {
@@ -319,7 +317,7 @@ final class VhostUserSession implements HostListener {
       return;
     }
     try {
-      vring.stoppedAt(host.stopQueue(index));
+      vring.stoppedAt(host.stopQueue(index), isPacked());
       host.resetQueue(index);
     } catch (PeerFault e) {
       throw new IllegalStateException("vring " + index + " exists", e);

@@ -21,6 +21,10 @@ final class Vring {
   private final QueueOwner owner;
   private int num;
   private int base;
+
+  /** Of which format {@link #base} is: a front-end may ask for it after a reset of the device. */
+  private boolean packedBase;
+
   private FrontEndMessage.VringAddress address;
   private boolean enabled;
   private boolean hasKick;
@@ -69,14 +73,20 @@ final class Vring {
       throw new ProtocolFault("SET_VRING_BASE of 0x" + Integer.toHexString(newBase));
     }
     base = newBase & 0xffff;
+    packedBase = packed;
   }
 
-  void stoppedAt(int nextIndex) {
+  void stoppedAt(int nextIndex, boolean packed) {
     base = nextIndex;
+    packedBase = packed;
   }
 
+  /**
+   * Where the ring goes on, as {@link #setBase} takes it. All buffers of a stopped ring were used,
+   * so both indexes of a packed one are the same.
+   */
   int base() {
-    return base;
+    return packedBase ? base << 16 | base : base;
   }
 
   /** A running ring may be told its addresses again, as for logging, but not other ones. */
@@ -248,6 +258,7 @@ final class Vring {
     setError(null);
     num = 0;
     base = 0;
+    packedBase = false;
     address = null;
     enabled = false;
   }

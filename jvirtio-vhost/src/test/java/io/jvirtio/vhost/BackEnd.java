@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -48,7 +49,11 @@ final class BackEnd implements AutoCloseable {
   }
 
   FrontEnd connect() throws IOException {
-    return new FrontEnd(UnixSocket.connect(path, null, Duration.ofSeconds(20)));
+    return connect(RingFormat.SPLIT);
+  }
+
+  FrontEnd connect(RingFormat format) throws IOException {
+    return new FrontEnd(UnixSocket.connect(path, null, Duration.ofSeconds(20)), format);
   }
 
   /** A whole session that must work: the proof that whatever was before did no lasting harm. */
@@ -60,7 +65,7 @@ final class BackEnd implements AutoCloseable {
       next.start(ring, 0);
       next.driverOk();
       ring.echo("once more");
-      assertEquals(1, next.stop(ring));
+      assertEquals(ring.base(1), next.stop(ring));
     }
   }
 

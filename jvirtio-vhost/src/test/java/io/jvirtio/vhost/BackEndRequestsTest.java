@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.linux.EventFd;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
@@ -35,7 +36,7 @@ class BackEndRequestsTest extends WithScriptedBackEnd {
     backEnd.start();
     connect(options());
     driving.start(1);
-    try (FrontEnd reader = new FrontEnd(backEnd.channel)) {
+    try (FrontEnd reader = new FrontEnd(backEnd.channel, RingFormat.SPLIT)) {
       ScriptedBackEnd.send(backEnd.channel, request(2, 1, 0));
       ScriptedBackEnd.send(backEnd.channel, request(2, 9, 0));
       assertEquals(0, reader.receive(backEnd.channel, 2, 5).payload().getLong());

@@ -14,6 +14,7 @@ import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -65,6 +66,10 @@ final class Driving implements TransportListener, AutoCloseable {
   }
 
   final VhostUserTransport transport;
+
+  /** What {@link #start} accepts. */
+  final FeatureBits features;
+
   final EventLoop owner =
       EventLoop.start("driver", LoopMode.EVENT, (source, fault) -> fault.printStackTrace());
   final AtomicInteger changes = new AtomicInteger();
@@ -73,7 +78,12 @@ final class Driving implements TransportListener, AutoCloseable {
   List<DriverQueue> queues = List.of();
 
   Driving(VhostUserTransport transport) throws IOException {
+    this(transport, RingFormat.SPLIT);
+  }
+
+  Driving(VhostUserTransport transport, RingFormat format) throws IOException {
     this.transport = transport;
+    this.features = format.applyTo(FEATURES);
     transport.setListener(this);
   }
 
@@ -153,7 +163,7 @@ final class Driving implements TransportListener, AutoCloseable {
   }
 
   void start(List<QueueRequest> requests) throws IOException {
-    assertEquals(11, negotiate(FEATURES));
+    assertEquals(11, negotiate(features));
     queues = transport.findQueues(requests);
     driverOk();
   }

@@ -12,8 +12,12 @@ import io.jvirtio.linux.Mapping;
 import io.jvirtio.linux.Memfd;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.queue.QueueLayout;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.PackedRing;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.PackedRawRing;
 import io.jvirtio.testkit.RawRing;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.testkit.ScriptedDriver;
 import io.jvirtio.testkit.TestMemory;
 import java.io.EOFException;
@@ -33,6 +37,7 @@ final class FrontEnd implements AutoCloseable {
   static final long GUEST = 0x4000_0000L;
   static final long USER = 0x7000_0000_0000L;
   static final long SIZE = 4 << 20;
+  static final int RING_SIZE = 16;
   static final long PROTOCOL_BIT = 1L << ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES;
   static final long VERSION_1 = 1L << ReservedFeatures.VIRTIO_F_VERSION_1;
 
@@ -40,14 +45,16 @@ final class FrontEnd implements AutoCloseable {
   record Reply(int id, int flags, ByteBuffer payload) {}
 
   final UnixSocket socket;
+  final RingFormat format;
   private final Arena arena = Arena.ofConfined();
   private final MemorySegment buffer = arena.allocate(8192, 8);
   private final Deque<AutoCloseable> owned = new ArrayDeque<>();
   Fd memfd;
   TestMemory memory;
 
-  FrontEnd(UnixSocket socket) {
+  FrontEnd(UnixSocket socket, RingFormat format) {
     this.socket = socket;
+    this.format = format;
     socket.setReceiveTimeout(Duration.ofSeconds(20));
     socket.setSendTimeout(Duration.ofSeconds(20));
   }
@@ -144,9 +151,14 @@ final class FrontEnd implements AutoCloseable {
     get(VhostUserRequest.GET_FEATURES);
   }
 
-  /** Everything that is offered, and no device feature but VERSION_1. */
+  /** What {@link #negotiate} accepts. */
+  long features() {
+    return format.applyTo(new FeatureBits(VERSION_1 | PROTOCOL_BIT, 0)).low();
+  }
+
+  /** Every protocol feature that is offered; VERSION_1, and the format of the rings. */
   void negotiate() throws IOException {
-    negotiate(get(VhostUserRequest.GET_PROTOCOL_FEATURES), VERSION_1 | PROTOCOL_BIT);
+    negotiate(get(VhostUserRequest.GET_PROTOCOL_FEATURES), features());
   }
 
   void negotiate(long protocol, long features) throws IOException {
@@ -206,7 +218,11 @@ final class FrontEnd implements AutoCloseable {
 
   /** A ring in the guest's memory that the back-end has not heard of. */
   Ring ring(int index) throws IOException {
-    return new Ring(index, RawRing.allocate(memory, 16));
+    return new Ring(
+        index,
+        format == RingFormat.PACKED
+            ? PackedRawRing.allocate(memory, RING_SIZE)
+            : RawRing.allocate(memory, RING_SIZE));
   }
 
   /** One vring: the driver's side of it and its descriptors. */
@@ -220,9 +236,23 @@ final class FrontEnd implements AutoCloseable {
     Ring(int index, QueueLayout layout) throws IOException {
       this.index = index;
       this.layout = layout;
-      driver = new ScriptedDriver(memory, layout, ByteOrder.LITTLE_ENDIAN, false);
+      driver =
+          new ScriptedDriver(
+              memory, layout, format.applyTo(FeatureBits.NONE), ByteOrder.LITTLE_ENDIAN);
       kick = own(EventFd.create());
       call = own(EventFd.create());
+    }
+
+    /** The index of the ring after so many buffers since its start, as messages carry it. */
+    int base(int buffers) {
+      if (format == RingFormat.SPLIT) {
+        return buffers;
+      }
+      // Each has two descriptors; the wrap counter is 1 at first.
+      int descriptors = 2 * buffers;
+      int at = descriptors % RING_SIZE;
+      int both = descriptors / RING_SIZE % 2 == 0 ? at | PackedRing.WRAP : at;
+      return both << 16 | both;
     }
 
     byte[] address() {
@@ -266,17 +296,17 @@ final class FrontEnd implements AutoCloseable {
     }
   }
 
-  /** Everything that starts a ring, at this index. */
-  void start(Ring ring, int base) throws IOException {
-    configure(ring, base);
+  /** Everything that starts a ring, after so many buffers. */
+  void start(Ring ring, int buffers) throws IOException {
+    configure(ring, buffers);
     fd(VhostUserRequest.SET_VRING_KICK, ring.index, ring.kick);
     send(VhostUserRequest.SET_VRING_ENABLE, state(ring.index, 1));
   }
 
   /** All but the kick descriptor and the permission to run. */
-  void configure(Ring ring, int base) throws IOException {
+  void configure(Ring ring, int buffers) throws IOException {
     send(VhostUserRequest.SET_VRING_NUM, state(ring.index, ring.layout.size()));
-    send(VhostUserRequest.SET_VRING_BASE, state(ring.index, base));
+    send(VhostUserRequest.SET_VRING_BASE, state(ring.index, ring.base(buffers)));
     send(VhostUserRequest.SET_VRING_ADDR, ring.address());
     fd(VhostUserRequest.SET_VRING_CALL, ring.index, ring.call);
   }

@@ -7,6 +7,7 @@ import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.Memfd;
 import io.jvirtio.linux.OpenFlag;
 import io.jvirtio.linux.RawFile;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,11 +16,17 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Memory tables and memory slots. */
+@ParameterizedClass
+@EnumSource
 class MemoryTableTest {
   private static final long PAGE = 4096;
 
+  @Parameter RingFormat format;
   @TempDir Path directory;
   private BackEnd backEnd;
   private List<String> before;
@@ -29,7 +36,7 @@ class MemoryTableTest {
   void connect() throws IOException {
     backEnd = new BackEnd(directory);
     before = backEnd.warmUp();
-    frontEnd = backEnd.connect();
+    frontEnd = backEnd.connect(format);
     frontEnd.negotiate();
     frontEnd.makeMemory();
   }
@@ -90,7 +97,7 @@ class MemoryTableTest {
             FrontEnd.region(FrontEnd.GUEST + half, half, FrontEnd.USER + half, 0),
             frontEnd.memfd.value()));
     ring.echo("still in a slot");
-    assertEquals(2, frontEnd.stop(ring));
+    assertEquals(ring.base(2), frontEnd.stop(ring));
   }
 
   @Test

@@ -9,6 +9,7 @@ import io.jvirtio.linux.LoopMode;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -90,7 +91,7 @@ class ServerTest {
     try (VhostUserServer server = new VhostUserServer(new EchoDevice(), BackEnd.options())) {
       UnixSocket[] pair = UnixSocket.pair(server.waker());
       Thread control = Thread.ofPlatform().start(() -> server.serve(pair[1]));
-      try (FrontEnd frontEnd = new FrontEnd(pair[0])) {
+      try (FrontEnd frontEnd = new FrontEnd(pair[0], RingFormat.SPLIT)) {
         frontEnd.negotiate();
         frontEnd.shareMemory();
         FrontEnd.Ring ring = frontEnd.ring(2);

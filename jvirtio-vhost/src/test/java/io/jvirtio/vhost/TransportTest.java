@@ -21,6 +21,7 @@ import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -31,14 +32,20 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The front-end drives an {@link EchoDevice} of our own back-end. */
+@ParameterizedClass
+@EnumSource
 class TransportTest {
   private static final long ALL = VhostUserFrontEndOptions.defaults().protocolFeatures();
   private static final long MIB = 1 << 20;
 
+  @Parameter RingFormat format;
   @TempDir Path directory;
   private BackEnd backEnd;
   private List<String> before;
@@ -71,7 +78,7 @@ class TransportTest {
   }
 
   private VhostUserTransport connect(VhostUserFrontEndOptions options) throws IOException {
-    driving = new Driving(VhostUserTransport.connect(directory.resolve("s"), 42, options));
+    driving = new Driving(VhostUserTransport.connect(directory.resolve("s"), 42, options), format);
     return driving.transport;
   }
 
@@ -151,13 +158,13 @@ class TransportTest {
   @Test
   void statusAndFeaturesAsADriverWritesThem() throws IOException {
     VhostUserTransport transport = connect(options());
-    assertEquals(11, driving.negotiate(Driving.FEATURES.with(EchoDevice.FEATURE)));
+    assertEquals(11, driving.negotiate(driving.features.with(EchoDevice.FEATURE)));
     // The device does not accept this one: FEATURES_OK does not stay.
-    assertEquals(3, driving.negotiate(Driving.FEATURES.with(EchoDevice.REFUSED_FEATURE)) & 11);
+    assertEquals(3, driving.negotiate(driving.features.with(EchoDevice.REFUSED_FEATURE)) & 11);
     NegotiationException missing =
         assertThrows(
             NegotiationException.class,
-            () -> transport.writeDriverFeatures(Driving.FEATURES.with(9)));
+            () -> transport.writeDriverFeatures(driving.features.with(9)));
     assertTrue(missing.getMessage().contains("9"), missing.getMessage());
     NegotiationException legacy =
         assertThrows(
@@ -165,7 +172,7 @@ class TransportTest {
     assertEquals("driver does not accept VIRTIO_F_VERSION_1", legacy.getMessage());
     assertThrows(
         NegotiationException.class,
-        () -> transport.writeDriverFeatures(Driving.FEATURES.with(100)));
+        () -> transport.writeDriverFeatures(driving.features.with(100)));
     assertThrows(IllegalArgumentException.class, () -> transport.writeStatus(0));
     assertThrows(IllegalArgumentException.class, () -> transport.writeStatus(256));
   }
