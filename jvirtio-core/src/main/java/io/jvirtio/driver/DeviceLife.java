@@ -254,12 +254,12 @@ final class DeviceLife implements TransportListener {
     states.require("resume", State.SUSPENDED);
     try {
       init.resume(deadline);
-    } catch (IOException e) {
-      broke(e);
+      states.advance(State.SUSPENDED, State.LIVE);
+      onOwners(DriverQueue::resume);
+    } catch (IOException | RuntimeException e) {
+      broke(asIOException(e)); // some of the queues may rest still
       throw e;
     }
-    states.advance(State.SUSPENDED, State.LIVE);
-    onOwners(DriverQueue::resume);
     release();
   }
 

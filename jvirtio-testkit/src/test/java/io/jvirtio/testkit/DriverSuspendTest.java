@@ -21,6 +21,8 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -287,5 +289,36 @@ class DriverSuspendTest {
     transport.run();
     assertEquals(State.BROKEN, device.state());
     recovers();
+  }
+
+  @Test
+  void oneThatIsResumedByHalfIsBroken() throws IOException {
+    CountDownLatch busy = new CountDownLatch(1);
+    try (ThreadOwner owner = new ThreadOwner("resumed")) {
+      device.start(new TestDriverType("test", owner));
+      device.suspend(SOON);
+      transport.before(
+          "writeStatus",
+          () -> {
+            owner.execute(() -> await(busy));
+            Thread.currentThread().interrupt();
+          });
+      assertThrows(IOException.class, () -> device.resume(SOON));
+      assertTrue(Thread.interrupted());
+      assertEquals(State.BROKEN, device.state());
+      busy.countDown();
+      transport.before("writeStatus", null);
+      device.recover(SOON);
+      assertEquals(State.LIVE, device.state());
+      device.close();
+    }
+  }
+
+  private static void await(CountDownLatch latch) {
+    try {
+      assertTrue(latch.await(10, TimeUnit.SECONDS));
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
+    }
   }
 }
