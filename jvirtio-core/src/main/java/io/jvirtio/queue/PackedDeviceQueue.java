@@ -39,9 +39,20 @@ public final class PackedDeviceQueue extends DeviceQueue {
   private static final int ID_WORDS = 1 << 10;
 
   // In the second word of a descriptor.
-  private static final long MARKS = (long) (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 48;
-  private static final long MARKS_AND_NEXT = MARKS | (long) VIRTQ_DESC_F_NEXT << 48;
-  private static final long MARKS_AND_INDIRECT = MARKS | (long) VIRTQ_DESC_F_INDIRECT << 48;
+  private static final long AVAIL = (long) VIRTQ_DESC_F_AVAIL << 48;
+  private static final long USED = (long) VIRTQ_DESC_F_USED << 48;
+  private static final long NEXT = (long) VIRTQ_DESC_F_NEXT << 48;
+  private static final long WRITE = (long) VIRTQ_DESC_F_WRITE << 48;
+  private static final long INDIRECT = (long) VIRTQ_DESC_F_INDIRECT << 48;
+  private static final long MARKS = AVAIL | USED;
+  private static final long MARKS_AND_NEXT = MARKS | NEXT;
+  private static final long MARKS_AND_INDIRECT = MARKS | INDIRECT;
+
+  // In the high half of that.
+  private static final int HIGH_MARKS = (int) (MARKS >>> 32);
+  private static final int HIGH_MARKS_AND_INDIRECT = (int) (MARKS_AND_INDIRECT >>> 32);
+  private static final int HIGH_NEXT = (int) (NEXT >>> 32);
+  private static final int HIGH_WRITE = (int) (WRITE >>> 32);
 
   private final long desc;
   private final long driverEvent;
@@ -54,9 +65,9 @@ public final class PackedDeviceQueue extends DeviceQueue {
   private final long[] outstanding = new long[ID_WORDS];
 
   private int nextAvail;
-  private boolean availWrap;
+  private long availMarks;
   private int nextUsed;
-  private boolean usedWrap;
+  private long usedMarks;
 
   /** Descriptors of all buffers popped and not yet used: never more than the queue size. */
   private int held;
@@ -95,10 +106,10 @@ public final class PackedDeviceQueue extends DeviceQueue {
     this.eventIdx = eventIdx;
     this.maxChain = Math.max(layout.size(), MAX_INDIRECT_CHAIN);
     this.nextAvail = layout.start() & (WRAP - 1);
-    this.availWrap = (layout.start() & WRAP) != 0;
+    this.availMarks = (long) PackedRing.availableFlags((layout.start() & WRAP) != 0) << 48;
     // A queue is stopped only once all its buffers were used, so both go on at one place.
     this.nextUsed = nextAvail;
-    this.usedWrap = availWrap;
+    this.usedMarks = (layout.start() & WRAP) != 0 ? MARKS : 0;
   }
 
   @Override
@@ -110,7 +121,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
 
   @Override
   boolean hasNext() throws PeerFault {
-    if (!isAvailable(nextAvail, availWrap)) {
+    if (!isAvailable()) {
       return false;
     }
     // It would overwrite what is in flight, or used and not published: a driver that confuses its
@@ -121,9 +132,17 @@ public final class PackedDeviceQueue extends DeviceQueue {
     return true;
   }
 
-  private boolean isAvailable(int position, boolean wrap) {
-    long slot = desc + (long) DESC_SIZE * position;
-    return PackedRing.isAvailable(RawMemory.getShortAcquire(slot + FLAGS), wrap); // pair [A]
+  private boolean isAvailable() {
+    long slot = desc + (long) DESC_SIZE * nextAvail;
+    return (RawMemory.getLongAcquire(slot + LEN) & MARKS) == availMarks; // pair [A]
+  }
+
+  private boolean availWrap() {
+    return (availMarks & AVAIL) != 0;
+  }
+
+  private boolean usedWrap() {
+    return usedMarks != 0;
   }
 
   @Override
@@ -143,7 +162,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
     nextAvail += count;
     if (nextAvail >= size()) {
       nextAvail -= size();
-      availWrap = !availWrap;
+      availMarks ^= MARKS;
     }
   }
 
@@ -157,13 +176,13 @@ public final class PackedDeviceQueue extends DeviceQueue {
   private boolean readUsual(DescriptorChain chain) {
     long slot = desc + (long) DESC_SIZE * nextAvail;
     long address = RawMemory.getLong(slot);
-    long word = RawMemory.getLong(slot + LEN);
-    if ((word & (long) VIRTQ_DESC_F_INDIRECT << 48) == 0) {
+    long word = RawMemory.getSecondLong(slot);
+    if ((word & INDIRECT) == 0) {
       return followRing(chain, address, word);
     }
     long bytes = word & 0xffff_ffffL;
     if (!indirectAllowed
-        || (word & MARKS_AND_NEXT) != marks(availWrap)
+        || (word & MARKS_AND_NEXT) != availMarks
         || bytes == 0
         || bytes % DESC_SIZE != 0
         || bytes / DESC_SIZE > maxChain
@@ -174,62 +193,63 @@ public final class PackedDeviceQueue extends DeviceQueue {
     return readTable(chain, id, nearTable.hostAddress(address), (int) (bytes / DESC_SIZE));
   }
 
-  /** AVAIL and USED where they are in the second word of a descriptor. */
-  private static long marks(boolean wrap) {
-    return (long) PackedRing.availableFlags(wrap) << 48;
-  }
-
   /**
    * Follows a usual chain of the ring from its first descriptor, which was read already; each of
    * them makes one segment. What it finds is in locals, so that the JIT keeps it in registers.
    */
   private boolean followRing(DescriptorChain chain, long first, long firstWord) {
     long[] segments = chain.room();
-    int most = Math.min(size() - held - unpublished, segments.length >> 1);
+    int most = Math.min(2 * (size() - held - unpublished), segments.length);
+    int stop = Math.min(most, 2 * (size() - nextAvail));
+    long slot = desc + (long) DESC_SIZE * nextAvail;
+    int expected = (int) (availMarks >>> 32);
     long address = first;
-    long word = firstWord;
-    long expected = marks(availWrap);
-    int position = nextAvail;
-    int count = 0;
-    int readableCount = 0;
+    int high = (int) (firstWord >>> 32);
+    long bytes = firstWord & 0xffff_ffffL;
+    int end = 0;
+    int readableEnd = 0;
     long readable = 0;
-    long writable = 0;
+    long total = 0;
     while (true) {
-      long bytes = word & 0xffff_ffffL;
-      // One shift finds an empty descriptor as well as one of more than 1 GiB.
-      if (count == most
-          || (word & MARKS_AND_INDIRECT) != expected
-          || (bytes - 1) >>> 30 != 0
+      // One mask finds an empty descriptor as well as one of more than 1 GiB.
+      if ((high & HIGH_MARKS_AND_INDIRECT) != expected
+          || ((int) bytes - 1 & 0xc000_0000) != 0
           || !near.reaches(address, bytes)) {
         return false;
       }
-      segments[2 * count] = near.hostAddress(address);
-      segments[2 * count + 1] = bytes;
-      count++;
-      if ((word & (long) VIRTQ_DESC_F_WRITE << 48) != 0) {
-        writable += bytes;
-      } else if (writable == 0) {
+      segments[end] = near.hostAddress(address);
+      segments[end + 1] = bytes;
+      end += 2;
+      if ((high & HIGH_WRITE) == 0) {
+        if (readable != total) {
+          return false;
+        }
         readable += bytes;
-        readableCount = count;
-      } else {
-        return false;
+        readableEnd = end;
       }
-      if ((word & (long) VIRTQ_DESC_F_NEXT << 48) == 0) {
+      total += bytes;
+      if ((high & HIGH_NEXT) == 0) {
         break;
       }
-      if (++position == size()) {
-        position = 0;
-        expected ^= MARKS;
+      slot += DESC_SIZE;
+      if (end == stop) {
+        if (end == most) {
+          return false;
+        }
+        stop = most;
+        slot = desc;
+        expected ^= HIGH_MARKS;
       }
-      long slot = desc + (long) DESC_SIZE * position;
       address = RawMemory.getLong(slot);
-      word = RawMemory.getLong(slot + LEN);
+      long word = RawMemory.getSecondLong(slot);
+      high = (int) (word >>> 32);
+      bytes = word & 0xffff_ffffL;
     }
-    if (readable + writable > DescriptorChain.MAX_BYTES) {
+    if (total > DescriptorChain.MAX_BYTES) {
       return false;
     }
-    chain.identify((int) (word >>> 32) & 0xffff, count);
-    chain.set(chain.head(), count, readableCount, readable, writable);
+    chain.identify(high & 0xffff, end >> 1);
+    chain.set(chain.head(), end >> 1, readableEnd >> 1, readable, total - readable);
     return true;
   }
 
@@ -252,7 +272,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
       }
       segments[2 * i] = near.hostAddress(address);
       segments[2 * i + 1] = bytes;
-      if ((word & (long) VIRTQ_DESC_F_WRITE << 48) != 0) {
+      if ((word & WRITE) != 0) {
         writable += bytes;
       } else if (writable == 0) {
         readable += bytes;
@@ -272,7 +292,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
   /** Follows any chain by every rule; each descriptor is read once, as two words. */
   private void walk(DescriptorChain chain) throws PeerFault {
     int position = nextAvail;
-    boolean wrap = availWrap;
+    boolean wrap = availWrap();
     int count = 0;
     long word;
     int flags;
@@ -354,19 +374,21 @@ public final class PackedDeviceQueue extends DeviceQueue {
   @Override
   void complete(int id, int written, int buffers, int descriptors) {
     long slot = desc + (long) DESC_SIZE * nextUsed;
-    int flags = PackedRing.usedFlags(usedWrap) | (written != 0 ? VIRTQ_DESC_F_WRITE : 0);
+    long word = usedMarks | (long) id << 32 | Integer.toUnsignedLong(written);
+    if (written != 0) {
+      word |= WRITE;
+    }
     if (unpublished == 0) {
       firstUnpublished = nextUsed;
-      firstFlags = flags;
-      flags = PackedRing.availableFlags(usedWrap); // to the driver as it was: not used
+      firstFlags = (int) (word >>> 48);
+      word ^= USED; // to the driver as it was: not used
     }
-    RawMemory.putLong(
-        slot + LEN, (long) flags << 48 | (long) id << 32 | Integer.toUnsignedLong(written));
+    RawMemory.putLong(slot + LEN, word);
     unpublished += descriptors;
     nextUsed += descriptors;
     if (nextUsed >= size()) {
       nextUsed -= size();
-      usedWrap = !usedWrap;
+      usedMarks ^= MARKS;
     }
   }
 
@@ -386,7 +408,7 @@ public final class PackedDeviceQueue extends DeviceQueue {
     RawMemory.putShortRelease(first + FLAGS, firstFlags); // pair [B]
     VarHandle.fullFence(); // pair [D]
     int event = RawMemory.getInt(driverEvent);
-    boolean due = PackedRing.needEvent(event, nextUsed, usedWrap, count, size(), eventIdx);
+    boolean due = PackedRing.needEvent(event, nextUsed, usedWrap(), count, size(), eventIdx);
     if (due) {
       counters().notificationsSent++;
     } else {
@@ -399,9 +421,9 @@ public final class PackedDeviceQueue extends DeviceQueue {
   @Override
   public boolean enableNotifications() {
     int flags = eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE;
-    RawMemory.putInt(deviceEvent, flags << 16 | nextAvail | (availWrap ? WRAP : 0));
+    RawMemory.putInt(deviceEvent, flags << 16 | nextAvail | (availWrap() ? WRAP : 0));
     VarHandle.fullFence(); // pair [C]
-    return !isAvailable(nextAvail, availWrap);
+    return !isAvailable();
   }
 
   @Override
@@ -411,6 +433,6 @@ public final class PackedDeviceQueue extends DeviceQueue {
 
   @Override
   public int nextIndex() {
-    return nextAvail | (availWrap ? WRAP : 0);
+    return nextAvail | (availWrap() ? WRAP : 0);
   }
 }

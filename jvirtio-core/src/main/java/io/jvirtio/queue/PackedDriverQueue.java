@@ -32,9 +32,9 @@ import java.lang.invoke.VarHandle;
  * first descriptor: those are stored when the batch is published. The device looks at one
  * descriptor at a time, in order, so it sees all of the batch or nothing.
  *
- * <p>What the device can write is read once: flags, then id and len of the next used descriptor.
- * The length of every chain and the state of every buffer id live in Java arrays. Owner thread
- * only.
+ * <p>What the device can write is read once: len, id and flags of the next used descriptor, in one
+ * load. The length of every chain and the state of every buffer id live in Java arrays. Owner
+ * thread only.
  *
  * <p>Barrier pairs, named as in {@link PackedDeviceQueue}: [A] our release store of the batch's
  * first flags with the device's acquire load of them; [B] its release store of a used descriptor's
@@ -43,6 +43,14 @@ import java.lang.invoke.VarHandle;
  * full fence, load of flags, with its store of flags, full fence, load of the Driver Area.
  */
 public final class PackedDriverQueue extends DriverQueue {
+  // In the second word of a descriptor.
+  private static final long AVAIL = (long) VIRTQ_DESC_F_AVAIL << 48;
+  private static final long MARKS = (long) (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 48;
+  private static final long BELOW_FLAGS = (1L << 48) - 1;
+  private static final long NEXT = (long) VIRTQ_DESC_F_NEXT << 48;
+  private static final long WRITE = (long) VIRTQ_DESC_F_WRITE << 48;
+  private static final long INDIRECT = (long) VIRTQ_DESC_F_INDIRECT << 48;
+
   private final DriverMemory memory;
   private final int maxSize;
   private final int maxElements;
@@ -83,7 +91,9 @@ public final class PackedDriverQueue extends DriverQueue {
   private int inFlight;
 
   private int nextAvail;
-  private boolean availWrap;
+
+  /** The AVAIL and USED bits of what is made available now, where they are in the second word. */
+  private long availMarks;
 
   /** Descriptors written since the last publication; the first of them lacks its flags. */
   private int unpublished;
@@ -98,7 +108,9 @@ public final class PackedDriverQueue extends DriverQueue {
   private int taking;
 
   private int nextUsed;
-  private boolean usedWrap;
+
+  /** The same of what is used next. */
+  private long usedMarks;
 
   /** In order: buffers of a batch that are still to be taken, all but the last used whole. */
   private int batch;
@@ -158,7 +170,7 @@ public final class PackedDriverQueue extends DriverQueue {
     freeId = 0;
     freeCount = size;
     nextAvail = 0;
-    availWrap = true;
+    availMarks = AVAIL;
     unpublished = 0;
     added = 0;
     published = 0;
@@ -166,7 +178,7 @@ public final class PackedDriverQueue extends DriverQueue {
     orderEnd = 0;
     oldest = 0;
     nextUsed = 0;
-    usedWrap = true;
+    usedMarks = MARKS;
     batch = 0;
     callbackEnabled = true;
   }
@@ -219,18 +231,7 @@ public final class PackedDriverQueue extends DriverQueue {
       }
       long offset = (long) id * maxElements * DESC_SIZE;
       fillTable(tables.address() + offset, buffer);
-      int flags = VIRTQ_DESC_F_INDIRECT | PackedRing.availableFlags(availWrap);
-      put(
-          nextAvail,
-          tableDevice + offset,
-          count * DESC_SIZE,
-          id,
-          unpublished == 0 ? hide(flags) : flags);
-      unpublished++;
-      if (++nextAvail == size) {
-        nextAvail = 0;
-        availWrap = !availWrap;
-      }
+      put(tableDevice + offset, INDIRECT | (long) id << 32 | (long) count * DESC_SIZE);
       descriptors = 1;
       counters.indirect++;
     } else {
@@ -259,36 +260,63 @@ public final class PackedDriverQueue extends DriverQueue {
     return true;
   }
 
-  /** Writes a buffer's descriptors; position and wrap counter are in locals meanwhile. */
+  /**
+   * Writes a buffer's descriptors. The loop knows the ring's end to be further away, and the first
+   * descriptor, which may have to be hidden, is written behind it: so little is left in the loop
+   * that the JIT keeps it in registers.
+   */
   private void fillRing(DriverBuffer buffer, int id) {
+    int count = buffer.count();
+    int position = nextAvail;
+    if (count >= size - position) {
+      fillAcross(buffer, id);
+      return;
+    }
     long[] addresses = buffer.addresses;
     int[] lengths = buffer.lengths;
-    int last = buffer.count() - 1;
     int readable = buffer.readableCount();
-    int position = nextAvail;
-    int marks = PackedRing.availableFlags(availWrap);
-    boolean hide = unpublished == 0;
-    for (int i = 0; i <= last; i++) {
-      int flags = marks;
-      if (i >= readable) {
-        flags |= VIRTQ_DESC_F_WRITE;
-      }
-      if (i < last) {
-        flags |= VIRTQ_DESC_F_NEXT;
-      }
-      if (hide) {
-        flags = hide(flags);
-        hide = false;
-      }
-      put(position, addresses[i], lengths[i], id, flags);
-      if (++position == size) {
-        position = 0;
-        marks ^= VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
-      }
+    int last = count - 1;
+    long slot = desc + (long) DESC_SIZE * position;
+    long word = availMarks | (long) id << 32;
+    for (int i = 1; i < count; i++) {
+      long flags = (i < readable ? 0 : WRITE) | (i < last ? NEXT : 0);
+      RawMemory.putLongs(
+          slot + (long) DESC_SIZE * i,
+          addresses[i],
+          word | flags | Integer.toUnsignedLong(lengths[i]));
     }
-    unpublished += last + 1;
-    nextAvail = position;
-    availWrap = (marks & VIRTQ_DESC_F_AVAIL) != 0;
+    word |= (readable == 0 ? WRITE : 0) | (last == 0 ? 0 : NEXT);
+    word |= Integer.toUnsignedLong(lengths[0]);
+    if (unpublished == 0) {
+      word = hide(word);
+    }
+    RawMemory.putLongs(slot, addresses[0], word);
+    unpublished += count;
+    nextAvail = position + count;
+  }
+
+  /** The same for a buffer whose descriptors reach the ring's end. */
+  private void fillAcross(DriverBuffer buffer, int id) {
+    int count = buffer.count();
+    int readable = buffer.readableCount();
+    for (int i = 0; i < count; i++) {
+      long flags = (i < readable ? 0 : WRITE) | (i < count - 1 ? NEXT : 0);
+      put(buffer.addresses[i], flags | (long) id << 32 | Integer.toUnsignedLong(buffer.lengths[i]));
+    }
+  }
+
+  /** Writes the next descriptor. */
+  private void put(long address, long unmarked) {
+    long word = unmarked | availMarks;
+    if (unpublished == 0) {
+      word = hide(word);
+    }
+    RawMemory.putLongs(desc + (long) DESC_SIZE * nextAvail, address, word);
+    unpublished++;
+    if (++nextAvail == size) {
+      nextAvail = 0;
+      availMarks ^= MARKS;
+    }
   }
 
   /**
@@ -296,26 +324,20 @@ public final class PackedDriverQueue extends DriverQueue {
    *
    * @return what is there until then: the marks of one that was used a lap before
    */
-  private int hide(int flags) {
+  private long hide(long word) {
     firstUnpublished = nextAvail;
-    firstFlags = flags;
-    return PackedRing.usedFlags((flags & VIRTQ_DESC_F_USED) != 0);
-  }
-
-  private void put(int position, long address, int length, int id, int flags) {
-    long slot = desc + (long) DESC_SIZE * position;
-    RawMemory.putLong(slot, address);
-    RawMemory.putLong(
-        slot + LEN, (long) flags << 48 | (long) id << 32 | Integer.toUnsignedLong(length));
+    firstFlags = (int) (word >>> 48);
+    return word & BELOW_FLAGS | (availWrap() ? 0 : MARKS);
   }
 
   private static void fillTable(long table, DriverBuffer buffer) {
     int readable = buffer.readableCount();
     for (int i = 0; i < buffer.count(); i++) {
       long slot = table + (long) DESC_SIZE * i;
-      long flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
-      RawMemory.putLong(slot, buffer.addresses[i]);
-      RawMemory.putLong(slot + LEN, flags << 48 | Integer.toUnsignedLong(buffer.lengths[i]));
+      RawMemory.putLongs(
+          slot,
+          buffer.addresses[i],
+          (i < readable ? 0 : WRITE) | Integer.toUnsignedLong(buffer.lengths[i]));
     }
   }
 
@@ -331,7 +353,7 @@ public final class PackedDriverQueue extends DriverQueue {
     RawMemory.putShortRelease(first + FLAGS, firstFlags); // pair [A]
     VarHandle.fullFence(); // pair [C]
     int event = RawMemory.getInt(deviceEvent);
-    boolean due = PackedRing.needEvent(event, nextAvail, availWrap, count, size, eventIdx);
+    boolean due = PackedRing.needEvent(event, nextAvail, availWrap(), count, size, eventIdx);
     if (due) {
       counters.notificationsSent++;
     } else {
@@ -340,16 +362,24 @@ public final class PackedDriverQueue extends DriverQueue {
     return due;
   }
 
+  private boolean availWrap() {
+    return availMarks == AVAIL;
+  }
+
+  private boolean usedWrap() {
+    return usedMarks == MARKS;
+  }
+
   @Override
   int nextAvailable() {
     return unpublished == 0
-        ? nextAvail | (availWrap ? WRAP : 0)
+        ? nextAvail | (availWrap() ? WRAP : 0)
         : firstUnpublished | ((firstFlags & PackedRing.VIRTQ_DESC_F_AVAIL) != 0 ? WRAP : 0);
   }
 
   @Override
   public boolean hasUsed() {
-    return batch > 0 || isUsed(nextUsed, usedWrap);
+    return batch > 0 || isUsed(nextUsed, usedWrap());
   }
 
   private boolean isUsed(int position, boolean wrap) {
@@ -364,11 +394,11 @@ public final class PackedDriverQueue extends DriverQueue {
       return takeInOrder();
     }
     long slot = desc + (long) DESC_SIZE * nextUsed;
-    int flags = RawMemory.getShortAcquire(slot + FLAGS); // pair [B]
-    if (!PackedRing.isUsed(flags, usedWrap)) {
+    // One load of len, id and flags, so that they belong together.
+    long word = RawMemory.getLongAcquire(slot + LEN); // pair [B]
+    if ((word & MARKS) != usedMarks) {
       return null;
     }
-    long word = RawMemory.getLong(slot + LEN);
     int id = (int) (word >>> 32) & 0xffff;
     if (id >= size) {
       throw broken(FaultReason.USED_ID_OUT_OF_RANGE, id);
@@ -377,7 +407,7 @@ public final class PackedDriverQueue extends DriverQueue {
       throw broken(FaultReason.USED_ID_NOT_AVAILABLE, id);
     }
     // Without WRITE the length is reserved.
-    long bytes = (flags & VIRTQ_DESC_F_WRITE) == 0 ? 0 : word & 0xffff_ffffL;
+    long bytes = (word & WRITE) == 0 ? 0 : word & 0xffff_ffffL;
     if (bytes > writable[id]) {
       throw broken(FaultReason.USED_LENGTH_TOO_LONG, bytes);
     }
@@ -404,12 +434,12 @@ public final class PackedDriverQueue extends DriverQueue {
     nextUsed += taken[id] & 0xffff;
     if (nextUsed >= size) {
       nextUsed -= size;
-      usedWrap = !usedWrap;
+      usedMarks ^= MARKS;
     }
     free(id);
     counters.used++;
     if (callbackEnabled && eventIdx) {
-      putDriverEvent(nextUsed, usedWrap, RING_EVENT_FLAGS_DESC);
+      putDriverEvent(nextUsed, usedWrap(), RING_EVENT_FLAGS_DESC);
       VarHandle.fullFence(); // pair [D]
     }
     return token;
@@ -444,8 +474,9 @@ public final class PackedDriverQueue extends DriverQueue {
   @Override
   public int prepareCallback() {
     callbackEnabled = true;
-    putDriverEvent(nextUsed, usedWrap, eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE);
-    return nextUsed | (usedWrap ? WRAP : 0);
+    putDriverEvent(
+        nextUsed, usedWrap(), eventIdx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE);
+    return nextUsed | (usedWrap() ? WRAP : 0);
   }
 
   @Override
@@ -462,7 +493,7 @@ public final class PackedDriverQueue extends DriverQueue {
     callbackEnabled = true;
     int most = (size - freeCount - unpublished) * 3 / 4;
     int position = nextUsed + most;
-    boolean wrap = usedWrap;
+    boolean wrap = usedWrap();
     if (position >= size) {
       position -= size;
       wrap = !wrap;
@@ -477,7 +508,7 @@ public final class PackedDriverQueue extends DriverQueue {
   @Override
   public boolean hasUsedUpTo(int stop) {
     int position = nextUsed % size; // its owner may be moving it past the end just now
-    boolean wrap = usedWrap;
+    boolean wrap = usedWrap();
     // Each step is one used element or the end, so a device that lies ends it too. In order one
     // element may stand for several buffers, which this does not follow: a hint is enough.
     for (int steps = 0; steps <= size; steps++) {

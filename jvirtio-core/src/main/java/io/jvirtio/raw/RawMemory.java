@@ -94,6 +94,26 @@ public final class RawMemory {
     return (long) LONG.get(ALL, address & ALIGNED_8);
   }
 
+  /** Acquire load of 64 bits at an address that is a multiple of 8. */
+  public static long getLongAcquire(long address) {
+    return (long) LONG.getAcquire(ALL, address & ALIGNED_8);
+  }
+
+  /**
+   * Plain load of the 64 bits behind those at an address that is a multiple of 8. The JIT addresses
+   * both from one masked address; the alignment is known to us and not to it.
+   */
+  public static long getSecondLong(long address) {
+    return (long) LONG_UNALIGNED.get(ALL, (address & ALIGNED_8) + Long.BYTES);
+  }
+
+  /** Plain stores of 64 bits at an address that is a multiple of 8, and of 64 bits behind them. */
+  public static void putLongs(long address, long first, long second) {
+    long masked = address & ALIGNED_8;
+    LONG.set(ALL, masked, first);
+    LONG_UNALIGNED.set(ALL, masked + Long.BYTES, second);
+  }
+
   /** Plain store of 64 bits at an address that is a multiple of 8. */
   public static void putLong(long address, long value) {
     LONG.set(ALL, address & ALIGNED_8, value);
