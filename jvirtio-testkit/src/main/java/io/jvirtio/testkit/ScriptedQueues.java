@@ -23,6 +23,7 @@ final class ScriptedQueues {
   private final DriverQueueSet set;
   private final ScriptedDevice[] devices = new ScriptedDevice[MAX_QUEUES];
   private final AtomicIntegerArray notifications = new AtomicIntegerArray(MAX_QUEUES);
+  private int[] maxSizes = {256};
 
   ScriptedQueues(
       ScriptedTransport transport,
@@ -30,6 +31,20 @@ final class ScriptedQueues {
       BiConsumer<Integer, PeerFault> onBroken) {
     this.transport = transport;
     this.set = new DriverQueueSet(transport.memory(), notifier, onBroken);
+  }
+
+  /** How many there are, and the largest size of each. */
+  void maxSizes(int[] sizes) {
+    maxSizes = sizes.clone();
+  }
+
+  int count() {
+    return maxSizes.length;
+  }
+
+  /** The largest size of a queue; 0 when it is not there. */
+  int maxSize(int queue) {
+    return queue < maxSizes.length ? maxSizes[queue] : 0;
   }
 
   /** The driver side of them. */
@@ -73,7 +88,7 @@ final class ScriptedQueues {
   }
 
   private DriverQueue make(int index, QueueRequest request) throws IOException {
-    int most = transport.maxSize(index);
+    int most = maxSize(index);
     if (most == 0) {
       throw new IOException(transport.busName() + " has no queue " + index);
     }

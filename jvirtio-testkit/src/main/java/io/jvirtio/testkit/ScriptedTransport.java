@@ -45,17 +45,14 @@ public final class ScriptedTransport implements DriverTransport {
   private final InlineOwner owner = new InlineOwner();
   private final CallScript script = new CallScript();
   private final Map<Integer, SharedMemoryRegion> sharedMemory = new HashMap<>();
+  private final ScriptedStatus status = new ScriptedStatus();
   private final ScriptedQueues queues = new ScriptedQueues(this, this::notified, this::queueBroken);
 
   private volatile TransportListener listener;
   private volatile IntConsumer onNotify = queue -> {};
   private volatile IOException lost;
-  private FeatureBits offered = FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1);
-  private FeatureBits accepted = FeatureBits.NONE;
-  private int[] queueSizes = {256};
   private byte[] config = {};
   private int generation;
-  private int status;
   private int vendorId;
   private ByteOrder legacyOrder;
   private FeatureBits carried =
@@ -63,8 +60,6 @@ public final class ScriptedTransport implements DriverTransport {
           ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
           ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
           ReservedFeatures.VIRTIO_F_SUSPEND);
-  private boolean refusesSuspension;
-  private boolean refusesFeatures;
   private boolean reconnects;
   private boolean closed;
 
@@ -79,7 +74,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   /** Makes it offer exactly these features. */
   public ScriptedTransport offer(FeatureBits features) {
-    offered = features;
+    status.offer(features);
     return this;
   }
 
@@ -95,14 +90,14 @@ public final class ScriptedTransport implements DriverTransport {
    * @param maxSizes 0 for a queue that is not there
    */
   public ScriptedTransport queues(int... maxSizes) {
-    queueSizes = maxSizes.clone();
+    queues.maxSizes(maxSizes);
     return this;
   }
 
   /** Makes it speak the legacy interface, without VIRTIO_F_VERSION_1. */
   public ScriptedTransport legacy(ByteOrder order) {
     legacyOrder = order;
-    offered = offered.without(ReservedFeatures.VIRTIO_F_VERSION_1);
+    status.offer(status.offered().without(ReservedFeatures.VIRTIO_F_VERSION_1));
     return this;
   }
 
@@ -126,7 +121,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   /** Whether it lets FEATURES_OK stand; at first it does, for a subset of what it offers. */
   public ScriptedTransport refuseFeatures(boolean refuse) {
-    refusesFeatures = refuse;
+    status.refuseFeatures(refuse);
     return this;
   }
 
@@ -138,7 +133,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   /** Whether its status stays as it is when it is to be suspended or resumed; at first not. */
   public ScriptedTransport refuseSuspension(boolean refuse) {
-    refusesSuspension = refuse;
+    status.refuseSuspension(refuse);
     return this;
   }
 
@@ -226,12 +221,12 @@ public final class ScriptedTransport implements DriverTransport {
 
   /** What the driver accepted last. */
   public FeatureBits acceptedFeatures() {
-    return accepted;
+    return status.accepted();
   }
 
   /** The device status, without a call that is written down. */
   public int currentStatus() {
-    return status;
+    return status.get();
   }
 
   /** Whether the driver has closed it. */
@@ -255,7 +250,7 @@ public final class ScriptedTransport implements DriverTransport {
 
   /** Sets DEVICE_NEEDS_RESET and sends a configuration change notification. */
   public void needReset() {
-    status |= DeviceStatus.DEVICE_NEEDS_RESET;
+    status.needReset();
     notifyConfigurationChange();
   }
 
@@ -330,7 +325,7 @@ public final class ScriptedTransport implements DriverTransport {
   @Override
   public int status() throws IOException {
     called("status");
-    return status;
+    return status.get();
   }
 
   @Override
@@ -339,25 +334,13 @@ public final class ScriptedTransport implements DriverTransport {
       throw new IllegalArgumentException("status 0 is a reset");
     }
     called("writeStatus", DeviceStatus.describe(value));
-    boolean suspended = (status & DeviceStatus.SUSPEND) != 0;
-    int switching = suspended ? DeviceStatus.DRIVER_OK : DeviceStatus.SUSPEND;
-    if ((value & switching) != 0 && accepted.has(ReservedFeatures.VIRTIO_F_SUSPEND)) {
-      if (!refusesSuspension) {
-        status ^= DeviceStatus.SUSPEND | DeviceStatus.DRIVER_OK;
-      }
-      return;
-    }
-    int kept = status & DeviceStatus.DEVICE_NEEDS_RESET;
-    boolean fresh = (value & ~status & DeviceStatus.FEATURES_OK) != 0;
-    boolean refused = fresh && (refusesFeatures || !accepted.isSubsetOf(offered));
-    status = (refused ? value & ~DeviceStatus.FEATURES_OK : value) | kept;
+    status.write(value);
   }
 
   @Override
   public void reset() throws IOException {
     called("reset");
-    status = 0;
-    accepted = FeatureBits.NONE;
+    status.reset();
     queues.set().breakAll(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, 0));
   }
 
@@ -369,13 +352,13 @@ public final class ScriptedTransport implements DriverTransport {
   @Override
   public FeatureBits deviceFeatures() throws IOException {
     called("deviceFeatures");
-    return offered;
+    return status.offered();
   }
 
   @Override
   public void writeDriverFeatures(FeatureBits features) throws IOException {
     called("writeDriverFeatures", features);
-    accepted = features;
+    status.accept(features);
   }
 
   @Override
@@ -414,17 +397,13 @@ public final class ScriptedTransport implements DriverTransport {
   @Override
   public int queueCount() throws IOException {
     called("queueCount");
-    return queueSizes.length;
+    return queues.count();
   }
 
   @Override
   public int queueMaxSize(int queue) throws IOException {
     called("queueMaxSize", queue);
-    return maxSize(queue);
-  }
-
-  int maxSize(int queue) {
-    return queue < queueSizes.length ? queueSizes[queue] : 0;
+    return queues.maxSize(queue);
   }
 
   @Override
@@ -467,7 +446,7 @@ public final class ScriptedTransport implements DriverTransport {
   @Override
   public void resetQueue(int queue) throws IOException {
     called("resetQueue", queue);
-    if (!accepted.has(ReservedFeatures.VIRTIO_F_RING_RESET)) {
+    if (!status.accepted().has(ReservedFeatures.VIRTIO_F_RING_RESET)) {
       throw new IOException(busName() + " cannot reset a queue alone");
     }
     queues.reset(queue);
@@ -500,8 +479,7 @@ public final class ScriptedTransport implements DriverTransport {
       throw new IllegalStateException("there are queues still");
     }
     lost = null;
-    status = 0;
-    accepted = FeatureBits.NONE;
+    status.reset();
   }
 
   /** {@inheritDoc} Queues that are left are deleted. */

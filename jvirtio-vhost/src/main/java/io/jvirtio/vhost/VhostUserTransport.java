@@ -20,10 +20,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A device that a vhost-user back-end serves, as its driver sees it: the front-end of the protocol
@@ -48,11 +45,9 @@ public final class VhostUserTransport implements DriverTransport {
   private final FrontEndMemory memory;
   private final FrontEndMonitor monitor;
   private final FrontEndQueues queues;
-  private final ReentrantLock control = new ReentrantLock();
-  private final AtomicBoolean closed = new AtomicBoolean();
+  private final FrontEndControl control;
   private final AtomicInteger generation = new AtomicInteger();
   private volatile TransportListener listener;
-  private volatile FrontEndSession session;
 
   // Under the control lock.
   private final FrontEndStatus status = new FrontEndStatus();
@@ -62,6 +57,7 @@ public final class VhostUserTransport implements DriverTransport {
     this.socket = socket;
     this.deviceId = deviceId;
     this.options = options;
+    this.control = new FrontEndControl(busName(), options.replyDeadline());
     this.memory = new FrontEndMemory(options, view::add);
     this.monitor = new FrontEndMonitor("vhost-user-monitor", new Monitored());
     this.queues =
@@ -95,7 +91,7 @@ public final class VhostUserTransport implements DriverTransport {
 
   private void begin(FrontEndSession next) throws IOException {
     monitor.watch(next);
-    session = next;
+    control.use(next);
     view.use(next);
     status.clear();
   }
@@ -119,7 +115,7 @@ public final class VhostUserTransport implements DriverTransport {
 
     @Override
     public void lost(IOException reason) {
-      if (closed.get()) {
+      if (control.isClosed()) {
         return;
       }
       LOG.log(Level.WARNING, "{0}: {1}", busName(), reason.getMessage());
@@ -136,31 +132,6 @@ public final class VhostUserTransport implements DriverTransport {
     TransportListener current = listener;
     if (current != null) {
       current.queueBroken(index, fault);
-    }
-  }
-
-  // With the control lock held.
-  private FrontEndSession live() throws IOException {
-    if (closed.get()) {
-      throw new IOException(busName() + " is closed");
-    }
-    IOException failure = session.channel().failure();
-    if (failure != null) {
-      throw new IOException(failure.getMessage(), failure);
-    }
-    return session;
-  }
-
-  private interface Step<T> {
-    T run(FrontEndSession live) throws IOException;
-  }
-
-  private <T> T locked(Step<T> step) throws IOException {
-    control.lock();
-    try {
-      return step.run(live());
-    } finally {
-      control.unlock();
     }
   }
 
@@ -196,22 +167,22 @@ public final class VhostUserTransport implements DriverTransport {
 
   /** What the back-end offered when it was connected to, nothing hidden. Any thread. */
   public FeatureBits offeredFeatures() {
-    return new FeatureBits(session.features(), 0);
+    return new FeatureBits(control.session().features(), 0);
   }
 
   /** The protocol features that the back-end offers, as a mask. Any thread. */
   public long offeredProtocolFeatures() {
-    return session.offered();
+    return control.session().offered();
   }
 
   /** The protocol features that were negotiated, as a mask. Any thread. */
   public long protocolFeatures() {
-    return session.negotiated();
+    return control.session().negotiated();
   }
 
   /** How many memory regions the back-end takes, at least 1. Any thread. */
   public long memorySlots() {
-    return session.memorySlots();
+    return control.session().memorySlots();
   }
 
   /**
@@ -219,12 +190,12 @@ public final class VhostUserTransport implements DriverTransport {
    * Some back-ends of network devices count pairs. Any thread.
    */
   public int announcedQueues() {
-    return session.queueNum();
+    return control.session().queueNum();
   }
 
   @Override
   public int status() throws IOException {
-    return locked(status::read);
+    return control.call(status::read);
   }
 
   /**
@@ -237,7 +208,7 @@ public final class VhostUserTransport implements DriverTransport {
     if (newStatus <= 0 || newStatus > 0xff) {
       throw new IllegalArgumentException("status " + newStatus);
     }
-    locked(
+    control.call(
         live -> {
           boolean ready = (newStatus & DeviceStatus.DRIVER_OK) != 0;
           if (ready && !status.isDriverOk()) {
@@ -256,7 +227,7 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public void reset() throws IOException {
-    locked(
+    control.call(
         live -> {
           view.stopAll();
           status.reset(live, options.replyDeadline());
@@ -267,7 +238,7 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override
   public FeatureBits deviceFeatures() throws IOException {
-    return locked(FrontEndStatus::offered);
+    return control.call(FrontEndStatus::offered);
   }
 
   /**
@@ -278,7 +249,7 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public void writeDriverFeatures(FeatureBits features) throws IOException {
-    locked(
+    control.call(
         live -> {
           status.accept(live, deviceId, features);
           return null;
@@ -287,12 +258,13 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override // All that the protocol can carry.
   public int configSize() throws IOException {
-    return locked(live -> live.has(ProtocolFeatures.CONFIG) ? VhostUserCodec.MAX_CONFIG_SIZE : 0);
+    return control.call(
+        live -> live.has(ProtocolFeatures.CONFIG) ? VhostUserCodec.MAX_CONFIG_SIZE : 0);
   }
 
   @Override
   public void readConfig(int offset, byte[] target) throws IOException {
-    locked(
+    control.call(
         live -> {
           live.readConfig(offset, target);
           return null;
@@ -301,7 +273,7 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override
   public void writeConfig(int offset, byte[] source) throws IOException {
-    locked(
+    control.call(
         live -> {
           live.writeConfig(offset, source);
           return null;
@@ -314,7 +286,7 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public int configGeneration() throws IOException {
-    return locked(
+    return control.call(
         live -> live.has(ProtocolFeatures.BACKEND_REQ) ? generation.get() & Integer.MAX_VALUE : -1);
   }
 
@@ -326,7 +298,7 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public int queueCount() throws IOException {
-    return locked(VhostUserTransport.this::queueCount);
+    return control.call(VhostUserTransport.this::queueCount);
   }
 
   private int queueCount(FrontEndSession live) {
@@ -346,7 +318,7 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override
   public List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
-    return locked(
+    return control.call(
         live -> {
           if (!queues.isEmpty()) {
             throw new IllegalStateException("there are queues already");
@@ -392,12 +364,12 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override
   public QueueOwner queueOwner(int queue) throws IOException {
-    return locked(live -> queues.owner(queue));
+    return control.call(live -> queues.owner(queue));
   }
 
   @Override
   public void setOwner(int queue, QueueOwner owner) throws IOException {
-    locked(
+    control.call(
         live -> {
           queues.setOwner(queue, owner);
           return null;
@@ -411,7 +383,7 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public void resetQueue(int queue) throws IOException {
-    locked(
+    control.call(
         live -> {
           queues.stop(queue);
           return null;
@@ -426,7 +398,7 @@ public final class VhostUserTransport implements DriverTransport {
 
   @Override
   public void enableQueue(int queue, int newSize) throws IOException {
-    locked(
+    control.call(
         live -> {
           queues.restart(queue, newSize, status.isDriverOk());
           return null;
@@ -453,8 +425,8 @@ public final class VhostUserTransport implements DriverTransport {
         throw new IllegalStateException("queues must be deleted before");
       }
       view.use(null);
-      monitor.drop(session);
-      begin(FrontEndSession.openAgain(socket, options, deadline, closed::get));
+      monitor.drop(control.session());
+      begin(FrontEndSession.openAgain(socket, options, deadline, control::isClosed));
       generation.incrementAndGet();
     } finally {
       control.unlock();
@@ -469,42 +441,20 @@ public final class VhostUserTransport implements DriverTransport {
    */
   @Override
   public void close() {
-    if (!closed.compareAndSet(false, true)) {
+    if (!control.close()) {
       return;
     }
-    takeControl();
     try {
       queues.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
       queues.free();
-      if (session != null) {
-        monitor.drop(session);
+      if (control.session() != null) {
+        monitor.drop(control.session());
       }
       view.use(null);
       monitor.close();
       view.closeMemory(!queues.isMemoryInUse());
     } finally {
       control.unlock();
-    }
-  }
-
-  // A call in progress gets as long as one reply may take; then its connection is closed under it.
-  private void takeControl() {
-    boolean interrupted = false;
-    boolean mine = false;
-    try {
-      mine = control.tryLock(options.replyDeadline().toNanos(), TimeUnit.NANOSECONDS);
-    } catch (InterruptedException e) {
-      interrupted = true;
-    }
-    if (!mine) {
-      FrontEndSession current = session;
-      if (current != null) {
-        current.channel().close();
-      }
-      control.lock();
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
     }
   }
 }

@@ -5,7 +5,6 @@ import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.HostListener;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.device.VirtioDevice;
-import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.driver.DriverTransport;
 import io.jvirtio.driver.QueueRequest;
 import io.jvirtio.driver.TransportListener;
@@ -14,19 +13,16 @@ import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
-import io.jvirtio.queue.DriverQueueOptions;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.IntFunction;
 
 /**
@@ -48,9 +44,10 @@ import java.util.function.IntFunction;
  * <p>Why no notification is lost. The queues' pairs [C] and [D] make sure that a notification is
  * sent whenever the other side has armed and not seen the buffer. What arms is about to sleep, and
  * said so before it armed; so {@code wakeUp}, which comes after, finds it asleep or about to find
- * the wake-up (the owner's pair [A]). Pair [E]: {@link #setOwner} stores the new owner, fences, and
- * has the new owner look at the ring; the device stores the used idx, fences (in [D]), and loads
- * the owner. Either the device wakes the new owner, or the new owner's first look finds the buffer.
+ * the wake-up (the owner's pair [A]). Pair [E]: {@link InProcessQueues#setOwner} stores the new
+ * owner, fences, and has the new owner look at the ring; the device stores the used idx, fences (in
+ * [D]), and loads the owner. Either the device wakes the new owner, or the new owner's first look
+ * finds the buffer.
  *
  * <p>Locks. The {@link DeviceHost}'s control thread is whoever holds this transport's lock; under
  * it only owners of device queues are waited for, who never take it. Owners of driver queues are
@@ -60,9 +57,6 @@ import java.util.function.IntFunction;
  */
 public final class InProcessTransport implements DriverTransport {
   private static final Logger LOG = System.getLogger(InProcessTransport.class.getName());
-
-  /** The alignment of the used ring on the legacy interface, in bytes. */
-  private static final int LEGACY_ALIGN = 4096;
 
   /** Memory that a device did not let go of: kept for ever, because it may still write there. */
   private static final Queue<DriverMemory> KEPT = new ConcurrentLinkedQueue<>();
@@ -74,15 +68,9 @@ public final class InProcessTransport implements DriverTransport {
   private final DeviceHost host;
   private final HostControl control;
   private final ConfigOrder bigEndianConfig;
-  private final QueueOwner[] deviceOwners;
-
-  /** Whom a used buffer notification wakes; null for nobody. */
-  private final AtomicReferenceArray<QueueOwner> driverOwners;
-
   private final InProcessMemory memory;
-
   private final Doorbell doorbell;
-  private volatile DriverQueueSet queues;
+  private final InProcessQueues queues;
   private volatile TransportListener listener;
 
   /**
@@ -115,24 +103,21 @@ public final class InProcessTransport implements DriverTransport {
         new DeviceHost(device, new Notifications(), options.legacy() ? ring.and(LEGACY) : ring);
     this.control = new HostControl(host, options.name());
     this.bigEndianConfig = options.bigEndian() ? new ConfigOrder(host.config()) : null;
-    this.deviceOwners = new QueueOwner[host.queueCount()];
-    for (int i = 0; i < this.deviceOwners.length; i++) {
-      this.deviceOwners[i] = Objects.requireNonNull(deviceOwners.apply(i));
+    QueueOwner[] owners = new QueueOwner[host.queueCount()];
+    for (int i = 0; i < owners.length; i++) {
+      owners[i] = Objects.requireNonNull(deviceOwners.apply(i));
     }
-    this.doorbell = new Doorbell(host, this.deviceOwners);
-    this.driverOwners = new AtomicReferenceArray<>(host.queueCount());
+    this.doorbell = new Doorbell(host, owners);
     this.memory = new InProcessMemory(options.regionBytes(), this::memoryGrew);
-    this.queues = new DriverQueueSet(memory, this::notifyDevice, this::driverQueueBroken);
+    this.queues =
+        new InProcessQueues(options, control, owners, doorbell, memory, this::driverQueueBroken);
   }
 
   /** What the device tells; on its owners, or under the lock. Takes no lock and does not wait. */
   private final class Notifications implements HostListener {
     @Override
     public void usedBuffers(int queue) {
-      QueueOwner owner = driverOwners.get(queue); // pair [E]
-      if (owner != null) {
-        owner.wakeUp();
-      }
+      queues.wakeDriver(queue);
     }
 
     @Override
@@ -145,13 +130,8 @@ public final class InProcessTransport implements DriverTransport {
 
     @Override
     public void queueBroken(int queue, PeerFault fault) {
-      queues.breakQueue(queue, new PeerFault(FaultReason.DEVICE_NEEDS_RESET, queue));
+      queues.set().breakQueue(queue, new PeerFault(FaultReason.DEVICE_NEEDS_RESET, queue));
     }
-  }
-
-  private void notifyDevice(DriverQueue queue) throws IOException {
-    control.checkOpen();
-    doorbell.ring(queue);
   }
 
   /** Where notifications arrive, for tests: with any value. */
@@ -320,74 +300,15 @@ public final class InProcessTransport implements DriverTransport {
 
   @Override
   public int queueMaxSize(int queue) throws IOException {
-    control.checkOpen();
-    return queue < 0 || queue >= host.queueCount() ? 0 : host.device().queueMaxSize(queue);
+    if (queue < 0 || queue >= queueCount()) {
+      return 0;
+    }
+    return control.call(device -> device.queueMaxSize(queue));
   }
 
   @Override
   public List<DriverQueue> findQueues(List<QueueRequest> requests) throws IOException {
-    if (!queues.isEmpty()) {
-      throw new IllegalStateException(busName() + " has queues already");
-    }
-    if (requests.size() > queueCount()) {
-      throw new IOException(busName() + " has " + queueCount() + " queues, not " + requests.size());
-    }
-    doorbell.negotiated(control.call(DeviceHost::driverFeatures));
-    List<DriverQueue> made = new ArrayList<>();
-    boolean done = false;
-    try {
-      for (int i = 0; i < requests.size(); i++) {
-        made.add(requests.get(i) == null ? null : makeQueue(i, requests.get(i)));
-      }
-      for (DriverQueue queue : made) {
-        if (queue != null) {
-          startQueue(queue);
-        }
-      }
-      done = true;
-    } finally {
-      if (!done) {
-        takeBack(made);
-      }
-    }
-    return made;
-  }
-
-  private DriverQueue makeQueue(int index, QueueRequest request) throws IOException {
-    int most = queueMaxSize(index);
-    boolean own = request.maxSize() != 0 && !options.legacy();
-    DriverQueue queue =
-        queues.add(
-            request,
-            new DriverQueueOptions(
-                index,
-                request.name(),
-                own ? Math.min(most, request.maxSize()) : most,
-                request.maxElements(),
-                control.call(DeviceHost::driverFeatures),
-                options.legacy() ? LEGACY_ALIGN : 0,
-                options.bigEndian()));
-    driverOwners.set(index, request.handler() == null ? null : request.owner());
-    return queue;
-  }
-
-  private void startQueue(DriverQueue queue) throws IOException {
-    int index = queue.index();
-    control.run(device -> device.startQueue(index, queue.layout(), deviceOwners[index], false));
-    queues.start(index);
-  }
-
-  private void takeBack(List<DriverQueue> made) {
-    try {
-      for (DriverQueue queue : made) {
-        if (queue != null) {
-          control.run(device -> device.resetQueue(queue.index()));
-        }
-      }
-    } catch (IOException e) {
-      LOG.log(Level.WARNING, "a queue of " + busName() + " does not end", e);
-    }
-    deleteQueues();
+    return queues.find(requests);
   }
 
   /**
@@ -398,58 +319,27 @@ public final class InProcessTransport implements DriverTransport {
    */
   @Override
   public void deleteQueues() {
-    DriverQueueSet old = queues;
-    queues = new DriverQueueSet(memory, this::notifyDevice, this::driverQueueBroken);
-    for (int i = 0; i < host.queueCount(); i++) {
-      driverOwners.set(i, null);
-    }
-    try {
-      if (control.isRunning()) {
-        LOG.log(Level.WARNING, "{0} still runs queues that are deleted", busName());
-        stopCallbacks(old);
-      } else {
-        old.delete();
-      }
-    } catch (IOException stuck) {
-      LOG.log(Level.WARNING, busName() + ": an owner keeps its queue", stuck);
-    }
-  }
-
-  private void stopCallbacks(DriverQueueSet of) throws IOException {
-    of.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
-    for (int i = 0; i < host.queueCount(); i++) {
-      if (of.queue(i) != null) {
-        of.stop(i);
-      }
-    }
+    queues.delete();
   }
 
   @Override
   public void breakQueues(PeerFault fault) {
-    queues.breakAll(fault);
+    queues.set().breakAll(fault);
   }
 
   @Override
   public void synchronizeCallbacks() throws IOException {
-    queues.synchronize();
+    queues.set().synchronize();
   }
 
   @Override
   public QueueOwner queueOwner(int queue) throws IOException {
-    DriverQueueSet mine = queues;
-    existing(mine, queue);
-    return mine.owner(queue);
+    return queues.owner(queue);
   }
 
   @Override
   public void setOwner(int queue, QueueOwner owner) throws IOException {
-    DriverQueueSet mine = queues;
-    existing(mine, queue);
-    if (mine.hasCallback(queue)) {
-      // Before the new owner looks at the ring for the first time: pair [E].
-      driverOwners.set(queue, owner);
-    }
-    mine.setOwner(queue, owner);
+    queues.setOwner(queue, owner);
   }
 
   /**
@@ -461,28 +351,12 @@ public final class InProcessTransport implements DriverTransport {
    */
   @Override
   public void resetQueue(int queue) throws IOException {
-    DriverQueueSet mine = queues;
-    existing(mine, queue);
-    mine.stop(queue);
-    control.run(device -> device.resetQueue(queue));
-    if (control.call(device -> device.isRunning(queue))) {
-      throw new IOException(busName() + " has not reset queue " + queue);
-    }
+    queues.reset(queue);
   }
 
   @Override
   public void enableQueue(int queue, int newSize) throws IOException {
-    DriverQueueSet mine = queues;
-    DriverQueue enabling = existing(mine, queue);
-    if (newSize < 1 || newSize > enabling.maxSize()) {
-      throw new IllegalArgumentException(
-          "queue size " + newSize + " of at most " + enabling.maxSize());
-    }
-    if (control.call(device -> device.isRunning(queue))) {
-      throw new IllegalStateException(enabling + " runs and was not reset");
-    }
-    DriverQueueSet.onOwner(mine.owner(queue), () -> enabling.reset(newSize));
-    startQueue(enabling);
+    queues.enable(queue, newSize);
   }
 
   @Override
@@ -498,14 +372,6 @@ public final class InProcessTransport implements DriverTransport {
   @Override
   public void reconnect(Duration deadline) throws IOException {
     control.run(DeviceHost::reset);
-  }
-
-  private DriverQueue existing(DriverQueueSet mine, int queue) throws IOException {
-    DriverQueue found = mine.queue(queue);
-    if (found == null) {
-      throw new IOException(busName() + " has no queue " + queue + " in use");
-    }
-    return found;
   }
 
   /**
@@ -524,6 +390,6 @@ public final class InProcessTransport implements DriverTransport {
       KEPT.add(memory);
       LOG.log(Level.WARNING, busName() + " does not end: its memory is kept", stuck);
     }
-    queues.breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
+    queues.set().breakAll(new PeerFault(FaultReason.DEVICE_GONE, 0));
   }
 }
