@@ -9,13 +9,16 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 
-/** The two guests that the tests run: a kernel, and the QEMU of the same Debian generation. */
+/** The guests that the tests run: a kernel, and a QEMU of the same Debian generation. */
 enum Machine {
   /** The kernel of Debian 12 in the host's own QEMU. */
   DEBIAN_12("QEMU", "KERNEL", "MODULES"),
 
   /** The kernel of Debian 13 in the QEMU of its backports. */
-  DEBIAN_13("BIN", "KERNEL_NEW", "MODULES_NEW");
+  DEBIAN_13("BIN", "KERNEL_NEW", "MODULES_NEW"),
+
+  /** The kernel of Debian 13's backports, which takes VIRTIO_F_IN_ORDER, in their QEMU. */
+  BACKPORTS("BIN", "KERNEL_NEWEST", "MODULES_NEWEST");
 
   private final String qemu;
   private final String kernel;
@@ -41,6 +44,11 @@ enum Machine {
   /** Whether this QEMU has a switch for VIRTIO_F_IN_ORDER. */
   boolean offersInOrder() {
     return this != DEBIAN_12;
+  }
+
+  /** Whether this kernel's driver takes VIRTIO_F_IN_ORDER when it is offered. */
+  boolean takesInOrder() {
+    return this == BACKPORTS;
   }
 
   /** How this QEMU's chardev is told to connect again every second: renamed in 9.2. */
