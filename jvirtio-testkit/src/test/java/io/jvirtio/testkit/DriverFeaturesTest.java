@@ -97,6 +97,12 @@ class DriverFeaturesTest extends ScriptedBlockDevice {
   @Requirement(
       section = "Reserved Feature Bits",
       text = "A driver SHOULD accept VIRTIO_F_RING_PACKED if it is offered.")
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text = "A driver SHOULD accept VIRTIO_F_ORDER_PLATFORM if it is offered.")
+  @Requirement(
+      section = "Reserved Feature Bits",
+      text = "A driver SHOULD accept VIRTIO_F_NOTIF_CONFIG_DATA if it is offered.")
   void unknownAndReservedFeaturesAreIgnored() throws IOException {
     transport.offer(new FeatureBits(-1, -1));
     type.understands(VIRTIO_BLK_F_FLUSH, 100);
