@@ -243,8 +243,8 @@ final class DeviceLife implements TransportListener {
     hold();
     try {
       init.suspend(deadline);
-    } catch (IOException e) {
-      broke(e);
+    } catch (IOException | RuntimeException e) {
+      broke(asIOException(e));
       throw e;
     }
     states.advance(State.LIVE, State.SUSPENDED);

@@ -292,6 +292,20 @@ class DriverSuspendTest {
   }
 
   @Test
+  void oneWhoseTransportFailsIsBroken() throws IOException {
+    start();
+    transport.before(
+        "writeStatus",
+        () -> {
+          throw new IllegalStateException("a bug");
+        });
+    assertThrows(IllegalStateException.class, () -> device.suspend(SOON));
+    transport.before("writeStatus", null);
+    assertEquals(State.BROKEN, device.state());
+    recovers();
+  }
+
+  @Test
   void oneThatIsResumedByHalfIsBroken() throws IOException {
     CountDownLatch busy = new CountDownLatch(1);
     try (ThreadOwner owner = new ThreadOwner("resumed")) {
