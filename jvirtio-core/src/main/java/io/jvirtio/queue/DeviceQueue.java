@@ -246,7 +246,7 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue, PackedDeviceQ
     return open;
   }
 
-  /** Whether a buffer is available: one acquire load of the index once a batch. */
+  /** Whether a buffer is available: an acquire load, of a split ring's index once a batch. */
   abstract boolean hasNext() throws PeerFault;
 
   abstract void fill(DescriptorChain chain) throws PeerFault;
@@ -298,6 +298,6 @@ public abstract sealed class DeviceQueue permits SplitDeviceQueue, PackedDeviceQ
   /** Tells the driver that available buffer notifications are not needed. */
   public abstract void disableNotifications();
 
-  /** The free-running index of the next buffer to take: where a later session starts. */
+  /** Where the next buffer is taken, and a later session goes on: {@link QueueLayout#start}. */
   public abstract int nextIndex();
 }

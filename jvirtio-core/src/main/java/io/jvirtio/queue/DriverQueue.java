@@ -98,7 +98,7 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
   /** How many buffers were added and have not come back. */
   public abstract int inFlight();
 
-  /** Where the device finds the queue, and that it starts at index 0. */
+  /** Where the device finds the queue, and that it starts as after a reset. */
   public abstract QueueLayout layout();
 
   /**
@@ -288,11 +288,12 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
 
   /**
    * Whether the device has used every buffer that it took before it stopped. For a transport whose
-   * device says where it stops, but may still be at work on what it took. Any thread; reads shared
-   * memory alone, so it is a hint and no more.
+   * device says where it stops, but may still be at work on what it took. Any thread; it does not
+   * wait for the owner and believes the device, so it is a hint and no more.
    *
-   * @param position where the device stopped: of a split queue, the available idx that it would
-   *     take next
+   * @param position where the device stopped, and would take the next buffer: of a split queue the
+   *     available idx, of a packed one the position, and the wrap counter in bit 15; what is above
+   *     is ignored
    */
   public abstract boolean hasUsedUpTo(int position);
 
@@ -305,9 +306,9 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
   public abstract Object detachUnused();
 
   /**
-   * Empties the queue for a new start at index 0, whole and not broken. The device must have
-   * forgotten it, and all buffers must have come back or been detached. A suspended queue stays so,
-   * and may be filled; to reset it again to the same size does nothing then.
+   * Empties the queue for a new start from the beginning, whole and not broken. The device must
+   * have forgotten it, and all buffers must have come back or been detached. A suspended queue
+   * stays so, and may be filled; to reset it again to the same size does nothing then.
    *
    * @param newSize the queue size from now on, up to {@link #maxSize}; a power of two for a split
    *     queue
