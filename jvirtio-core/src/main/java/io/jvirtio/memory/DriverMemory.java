@@ -34,7 +34,18 @@ public abstract class DriverMemory {
   public record Region(MemorySegment segment, long deviceAddress) {}
 
   /** The regions as the hot path reads them. Immutable; replaced as a whole. */
-  private record Table(long[] host, long[] size, long[] device) {}
+  private record Table(long[] host, long[] size, long[] device) {
+    /** The region that holds all of a range; -1 for none. */
+    int find(long from, long bytes) {
+      for (int i = 0; i < host.length; i++) {
+        long offset = from - host[i];
+        if (offset >= 0 && bytes >= 0 && bytes <= size[i] - offset) {
+          return i;
+        }
+      }
+      return -1;
+    }
+  }
 
   private volatile Table table = new Table(new long[0], new long[0], new long[0]);
   private final List<Region> regions = new ArrayList<>();
@@ -195,7 +206,7 @@ public abstract class DriverMemory {
 
   /** Whether the device can see all of a segment. */
   public final boolean isShared(MemorySegment segment) {
-    return segment.isNative() && find(segment.address(), segment.byteSize()) >= 0;
+    return segment.isNative() && table.find(segment.address(), segment.byteSize()) >= 0;
   }
 
   /**
@@ -216,24 +227,11 @@ public abstract class DriverMemory {
    */
   public final long deviceAddress(long host, long bytes) {
     Table now = table;
-    for (int i = 0; i < now.host.length; i++) {
-      long offset = host - now.host[i];
-      if (offset >= 0 && bytes >= 0 && bytes <= now.size[i] - offset) {
-        return now.device[i] + offset;
-      }
+    int found = now.find(host, bytes);
+    if (found >= 0) {
+      return now.device[found] + host - now.host[found];
     }
     throw new IllegalArgumentException(
         String.format("0x%x (%d bytes) is not in memory shared with the device", host, bytes));
-  }
-
-  private int find(long host, long bytes) {
-    Table now = table;
-    for (int i = 0; i < now.host.length; i++) {
-      long offset = host - now.host[i];
-      if (offset >= 0 && bytes <= now.size[i] - offset) {
-        return i;
-      }
-    }
-    return -1;
   }
 }
