@@ -8,8 +8,8 @@ import io.jvirtio.queue.QueueCounters;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.PackedRing;
 import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.spec.SplitRing;
 import io.jvirtio.trace.Trace;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -34,26 +34,8 @@ import java.util.function.IntFunction;
 public final class DeviceHost {
   private static final Logger LOG = System.getLogger(DeviceHost.class.getName());
 
-  /** How long a queue may take to finish what is in flight before it is given up. */
+  /** How long a queue may usually take to finish what is in flight before it is given up. */
   public static final Duration STOP_DEADLINE = Duration.ofSeconds(30);
-
-  private static final FeatureBits RING_FEATURES =
-      FeatureBits.of(
-          ReservedFeatures.VIRTIO_F_INDIRECT_DESC,
-          ReservedFeatures.VIRTIO_F_EVENT_IDX,
-          ReservedFeatures.VIRTIO_F_VERSION_1,
-          ReservedFeatures.VIRTIO_F_RING_PACKED,
-          ReservedFeatures.VIRTIO_F_RING_RESET);
-
-  private static final FeatureBits IMPLEMENTED =
-      RING_FEATURES.or(
-          FeatureBits.of(
-              ReservedFeatures.VIRTIO_F_ACCESS_PLATFORM,
-              ReservedFeatures.VIRTIO_F_IN_ORDER,
-              ReservedFeatures.VIRTIO_F_ORDER_PLATFORM,
-              ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA,
-              ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA,
-              ReservedFeatures.VIRTIO_F_SUSPEND));
 
   /** What a driver can set and nobody clears before a reset; SUSPEND is a matter of its own. */
   private static final int DRIVER_STATUS =
@@ -66,6 +48,7 @@ public final class DeviceHost {
   private final VirtioDevice device;
   private final HostListener listener;
   private final FeatureBits offered;
+  private final Duration stopDeadline;
   private final QueueSlot[] queues;
   private final StatusField status;
   private final AtomicLong faults = new AtomicLong();
@@ -82,7 +65,7 @@ public final class DeviceHost {
    * @param listener the transport
    */
   public DeviceHost(VirtioDevice device, HostListener listener) {
-    this(device, listener, RING_FEATURES);
+    this(device, listener, HostFeatures.RING);
   }
 
   /**
@@ -93,21 +76,25 @@ public final class DeviceHost {
    *     device that offers ring features itself or a queue size that is not allowed
    */
   public DeviceHost(VirtioDevice device, HostListener listener, FeatureBits ringFeatures) {
-    if (!ringFeatures.isSubsetOf(IMPLEMENTED)) {
-      throw new IllegalArgumentException("not implemented: " + ringFeatures.minus(IMPLEMENTED));
-    }
-    for (int bit : device.features().bits()) {
-      if (ReservedFeatures.nameOf(bit) != null) {
-        throw new IllegalArgumentException("the device offers " + ReservedFeatures.nameOf(bit));
-      }
-    }
+    this(device, listener, ringFeatures, STOP_DEADLINE);
+  }
+
+  /**
+   * A host with another patience than {@link #STOP_DEADLINE}.
+   *
+   * @param stopDeadline how long a queue may take to start, or to finish what is in flight
+   */
+  public DeviceHost(
+      VirtioDevice device, HostListener listener, FeatureBits ringFeatures, Duration stopDeadline) {
     this.device = device;
     this.listener = listener;
-    this.offered = device.features().or(ringFeatures);
+    this.offered = HostFeatures.offered(device, ringFeatures);
+    this.stopDeadline = stopDeadline;
     this.queues = new QueueSlot[device.queueCount()];
     for (int i = 0; i < queues.length; i++) {
-      if (!SplitRing.isValidQueueSize(device.queueMaxSize(i))) {
-        throw new IllegalArgumentException("queue size " + device.queueMaxSize(i));
+      if (!PackedRing.isValidQueueSize(device.queueMaxSize(i))) {
+        throw new IllegalArgumentException(
+            "queue size " + device.queueMaxSize(i) + ", must be 1 to 32768");
       }
       queues[i] = new QueueSlot(this, i, device.queueMaxSize(i));
     }
@@ -118,7 +105,7 @@ public final class DeviceHost {
 
   /** The ring features that a host offers unless told otherwise. */
   public static FeatureBits ringFeatures() {
-    return RING_FEATURES;
+    return HostFeatures.RING;
   }
 
   /**
@@ -129,7 +116,7 @@ public final class DeviceHost {
    * VIRTIO_F_NOTIFICATION_DATA and VIRTIO_F_NOTIF_CONFIG_DATA, which not every transport carries.
    */
   public static FeatureBits implementedFeatures() {
-    return IMPLEMENTED;
+    return HostFeatures.IMPLEMENTED;
   }
 
   /** The device type. Any thread. */
@@ -279,10 +266,8 @@ public final class DeviceHost {
   }
 
   private boolean featuresAcceptable() {
-    // A packed ring has no legacy form.
-    boolean packed = driverFeatures.has(ReservedFeatures.VIRTIO_F_RING_PACKED);
     return driverFeatures.isSubsetOf(offered)
-        && (!packed || driverFeatures.has(ReservedFeatures.VIRTIO_F_VERSION_1))
+        && HostFeatures.fitTogether(driverFeatures)
         && device.accepts(driverFeatures);
   }
 
@@ -380,9 +365,15 @@ public final class DeviceHost {
     }
   }
 
-  /** The largest size of a queue. */
+  /**
+   * The largest size of a queue in the format that is negotiated: what the device states; unless
+   * rings are packed, the largest power of two in it (virtio 1.4, PCI Device Layout / Common
+   * configuration structure layout).
+   */
   public int queueMaxSize(int queue) throws PeerFault {
-    return slot(queue).maxSize();
+    int most = slot(queue).maxSize();
+    boolean packed = driverFeatures.has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    return packed ? most : Integer.highestOneBit(most);
   }
 
   /** The counters of a queue since the last reset of the counters. Read them on its owner. */
@@ -480,6 +471,10 @@ public final class DeviceHost {
 
   boolean bigEndian() {
     return bigEndian && !driverFeatures.has(ReservedFeatures.VIRTIO_F_VERSION_1);
+  }
+
+  Duration stopDeadline() {
+    return stopDeadline;
   }
 
   HostListener listener() {

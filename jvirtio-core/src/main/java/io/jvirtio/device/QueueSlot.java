@@ -211,7 +211,7 @@ final class QueueSlot {
           }
         });
     try {
-      return done.get(DeviceHost.STOP_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+      return done.get(host.stopDeadline().toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException e) {
       if (e.getCause() instanceof PeerFault fault) {
         throw fault;
@@ -230,10 +230,10 @@ final class QueueSlot {
       if (owner.isOwner()) {
         work(done);
       }
-      return done.get(DeviceHost.STOP_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+      return done.get(host.stopDeadline().toMillis(), TimeUnit.MILLISECONDS);
     } catch (ExecutionException | TimeoutException e) {
       throw new IllegalStateException(
-          "queue " + index + " still has requests in flight after " + DeviceHost.STOP_DEADLINE, e);
+          "queue " + index + " still has requests in flight after " + host.stopDeadline(), e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IllegalStateException("interrupted while queue " + index + " stopped", e);
@@ -248,7 +248,7 @@ final class QueueSlot {
   private void work(CompletableFuture<Integer> done) throws TimeoutException {
     long start = System.nanoTime();
     while (!done.isDone()) {
-      Duration left = DeviceHost.STOP_DEADLINE.minusNanos(System.nanoTime() - start);
+      Duration left = host.stopDeadline().minusNanos(System.nanoTime() - start);
       if (!left.isPositive()) {
         throw new TimeoutException();
       }

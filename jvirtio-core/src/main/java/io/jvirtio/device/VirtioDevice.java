@@ -19,7 +19,11 @@ public interface VirtioDevice {
   /** How many queues there are, at least 1. */
   int queueCount();
 
-  /** The largest size of a queue: a power of two, 1 to 32768. */
+  /**
+   * The largest size of a queue, 1 to 32768. With split rings a driver is shown the largest power
+   * of two in it. One that is none is for devices whose drivers are known: some of Linux take no
+   * other sizes, not for packed rings either.
+   */
   default int queueMaxSize(int queue) {
     return 256;
   }

@@ -58,7 +58,9 @@ public final class DeviceBench implements AutoCloseable {
         FeatureBits.NONE
             .withIf(builder.packed, ReservedFeatures.VIRTIO_F_RING_PACKED)
             .withIf(builder.inOrder, ReservedFeatures.VIRTIO_F_IN_ORDER);
-    host = new DeviceHost(builder.device, recorder, builder.ringFeatures.or(format));
+    host =
+        new DeviceHost(
+            builder.device, recorder, builder.ringFeatures.or(format), builder.stopDeadline);
     host.setMemory(memory.snapshot(), queue -> null);
     order = builder.order;
     // What many tests look at is the split ring: a packed one only for those who ask.
@@ -88,6 +90,7 @@ public final class DeviceBench implements AutoCloseable {
     private boolean inOrder;
     private boolean threaded;
     private int queueSize;
+    private Duration stopDeadline = DeviceHost.STOP_DEADLINE;
 
     private Builder(VirtioDevice device) {
       this.device = device;
@@ -136,6 +139,12 @@ public final class DeviceBench implements AutoCloseable {
     /** The size of every queue instead of the largest that the device offers. */
     public Builder queueSize(int size) {
       queueSize = size;
+      return this;
+    }
+
+    /** How long the host waits for a queue instead of {@link DeviceHost#STOP_DEADLINE}. */
+    public Builder stopDeadline(Duration deadline) {
+      stopDeadline = deadline;
       return this;
     }
 

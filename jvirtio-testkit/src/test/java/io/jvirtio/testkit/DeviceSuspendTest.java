@@ -13,16 +13,21 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.device.ConfigSpace;
 import io.jvirtio.device.DeviceHost;
+import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import java.io.IOException;
 import java.lang.foreign.ValueLayout;
+import java.time.Duration;
 import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -226,6 +231,56 @@ class DeviceSuspendTest {
       device.action = PuppetDevice::echo;
       bench.restart();
       echoes(bench);
+      assertEquals(LIVE, bench.host().status());
+    }
+  }
+
+  /** Asks the owner, to whom the device belongs. */
+  private static boolean isHeld(DeviceBench bench, PuppetDevice device) {
+    AtomicBoolean held = new AtomicBoolean();
+    try {
+      DriverQueueSet.onOwner(bench.owner(), () -> held.set(!device.held.isEmpty()));
+    } catch (IOException e) {
+      throw new AssertionError(e);
+    }
+    return held.get();
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  @Requirement(
+      section = SECTION,
+      text =
+          "If the driver sets the SUSPEND bit in device status to 1, the device MUST either suspend"
+              + " itself or set the DEVICE_NEEDS_RESET bit in device status to 1 when it fails to"
+              + " suspend.")
+  void requestsThatDoNotEndInTimeNeedAReset(boolean threaded) throws PeerFault {
+    PuppetDevice device = PuppetDevice.holding(8);
+    DeviceBench.Builder builder = bench(device, false).stopDeadline(Duration.ofMillis(50));
+    try (DeviceBench bench = (threaded ? builder.threaded() : builder).start()) {
+      ScriptedDriver driver = bench.driver(0);
+      driver.chain().readable((byte) 1).writable(1).submit();
+      bench.await(() -> isHeld(bench, device));
+      bench.host().writeStatus(LIVE | SUSPEND);
+      assertEquals(LIVE | DEVICE_NEEDS_RESET, bench.host().status());
+      assertFalse(bench.host().isSuspended());
+      assertEquals(1, bench.configurationChanges());
+      // It still has a buffer, so its memory is not given up either, and a reset fails as well.
+      assertTrue(bench.host().isRunning(0));
+      assertThrows(IllegalStateException.class, bench::reset);
+      assertNull(driver.poll());
+
+      device.releaseWhenPolled = true;
+      bench.reset();
+      assertFalse(bench.host().isRunning(0));
+      assertEquals(0, bench.host().status());
+      assertTrue(device.held.isEmpty());
+      device.action = PuppetDevice::echo;
+      bench.restart();
+      bench.driver(0).chain().readable((byte) 1).writable(1).submit();
+      bench.run();
+      bench.awaitUsed(0, 1);
+      assertEquals(1, bench.driver(0).poll().length());
       assertEquals(LIVE, bench.host().status());
     }
   }

@@ -9,12 +9,15 @@ import io.jvirtio.device.QueueHandler;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** What the host must hold against its drivers and its devices. */
 class HostFaultsTest {
@@ -146,6 +149,28 @@ class HostFaultsTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "SPLIT, 1, 1",
+    "SPLIT, 7, 4",
+    "SPLIT, 32767, 16384",
+    "PACKED, 7, 7",
+    "PACKED, 32767, 32767"
+  })
+  void aQueueHasAnySizeThatItsFormatAllows(RingFormat format, int stated, int shown)
+      throws PeerFault {
+    DeviceBench.Builder builder = DeviceBench.of(PuppetDevice.echoing(stated));
+    try (DeviceBench bench = (format == RingFormat.PACKED ? builder.packed() : builder).start()) {
+      assertEquals(shown, bench.host().queueMaxSize(0));
+      assertEquals(shown, bench.driver(0).size());
+      for (int i = 0; i < 20; i++) {
+        bench.driver(0).chain().readable((byte) i).submit();
+        bench.run();
+        assertEquals(1, bench.driver(0).pollAll().size());
+      }
+    }
+  }
+
   @Test
   void aDeviceThatOffersWhatIsTheHostsOrNoValidQueueIsRefused() {
     Supplier<QueueHandler> handler = () -> new Failing(false, false);
@@ -153,7 +178,7 @@ class HostFaultsTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> DeviceBench.of(new Small(handler, packed, 8)).build());
-    for (int size : new int[] {-1, 0, 3, 65536}) {
+    for (int size : new int[] {-1, 0, 32769, 65536}) {
       assertThrows(
           IllegalArgumentException.class,
           () -> DeviceBench.of(new Small(handler, FeatureBits.NONE, size)).build());

@@ -17,6 +17,7 @@ import io.jvirtio.driver.VirtioBus;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.util.List;
@@ -39,7 +40,7 @@ class BusTest {
 
   private final InProcessOptions options;
   private final Loops loops = new Loops();
-  private final EchoDevice echo = new EchoDevice(1);
+  private EchoDevice echo = new EchoDevice(1);
   private final VirtioBus bus = new VirtioBus();
   private QueueOwner owner;
   private InProcessTransport transport;
@@ -153,6 +154,17 @@ class BusTest {
     works();
     device.freeze();
     device.restore();
+    works();
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void aQueueHasWhatItsFormatAllowsOfTheDevicesSize(Sides sides) throws IOException {
+    echo = new EchoDevice(1, 29);
+    start(sides, options);
+    boolean packed = device.hasFeature(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    assertEquals(packed ? 29 : 16, transport.queueMaxSize(0));
+    assertEquals(packed ? 29 : 16, bound().queue.size());
     works();
   }
 

@@ -32,6 +32,7 @@ final class EchoDevice implements VirtioDevice {
   volatile Shake shake = Shake.NONE;
 
   private final int queues;
+  private final int maxSize;
   private final ConfigSpace config =
       new ConfigSpace(Struct.named("echo").le64("capacity").le16("mode").u8("mac", 3).size(13))
           .set("capacity", 0x1122334455667788L)
@@ -42,7 +43,12 @@ final class EchoDevice implements VirtioDevice {
   private volatile boolean faulting;
 
   EchoDevice(int queues) {
+    this(queues, MAX_SIZE);
+  }
+
+  EchoDevice(int queues, int maxSize) {
     this.queues = queues;
+    this.maxSize = maxSize;
   }
 
   /** Buffers stay in flight from now on. */
@@ -78,7 +84,7 @@ final class EchoDevice implements VirtioDevice {
 
   @Override
   public int queueMaxSize(int queue) {
-    return MAX_SIZE;
+    return maxSize;
   }
 
   /** Anything but the number of a queue. */
