@@ -58,12 +58,12 @@ class InOrderTest {
 
   @TempDir Path folder;
 
-  /** On a disk where what is in flight together ends in the opposite order. */
+  /** On a disk where the oldest request ends after others have. */
   @ParameterizedTest
   @ValueSource(strings = {"packed=off", "packed=on"})
   void deviceWaitsForTheOldestAndUsesAllAtOnce(String format) throws Exception {
-    ReversedBackend backend = new ReversedBackend(SIZE);
-    BlkOptions options = BlkOptions.builder().serial("reversed").build();
+    OvertakingBackend backend = new OvertakingBackend(SIZE);
+    BlkOptions options = BlkOptions.builder().serial("overtaking").build();
     try (ServedDisk disk =
             new ServedDisk(
                 backend, folder.resolve("disk.sock"), options, ServedDisk.WITH_IN_ORDER);
@@ -73,7 +73,7 @@ class InOrderTest {
                 .disk(disk.socket(), format, "in_order=on", "num-queues=1")
                 .boot(EVERY_REQUEST)) {
       guest.awaitEnd();
-      assertEquals("reversed", guest.value("serial"));
+      assertEquals("overtaking", guest.value("serial"));
       assertAccepted(format, "1", guest);
       assertContents(backend.contents(), guest);
       disk.assertNegotiated(format + ",in_order=on");

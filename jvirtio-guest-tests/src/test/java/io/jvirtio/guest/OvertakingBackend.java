@@ -11,16 +11,19 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** A disk in memory on which, of the requests that are started together, the last ends first. */
-final class ReversedBackend implements BlockBackend {
+/**
+ * A disk in memory on which, of the requests that are started together, the last ends first, and
+ * the oldest only when the device has had the time to give back the others.
+ */
+final class OvertakingBackend implements BlockBackend {
   private final MemoryBackend disk;
   private final AtomicLong overtakers = new AtomicLong();
 
-  ReversedBackend(long capacity) {
+  OvertakingBackend(long capacity) {
     disk = new MemoryBackend(capacity);
   }
 
-  /** How many requests have ended before one that was started with them, and came first. */
+  /** How many requests have ended before an older one of the same queue. */
   long overtakers() {
     return overtakers.get();
   }
@@ -55,11 +58,12 @@ final class ReversedBackend implements BlockBackend {
     disk.close();
   }
 
-  /** Does everything in {@link #submit}, as the channel of a {@link MemoryBackend} does. */
   private final class Channel implements BlockChannel {
     private final BlockChannel target;
     private final int depth;
     private List<Runnable> queued = new ArrayList<>();
+    private Runnable oldest;
+    private int polls;
 
     Channel(BlockChannel target, int depth) {
       this.target = target;
@@ -68,7 +72,7 @@ final class ReversedBackend implements BlockBackend {
 
     @Override
     public boolean hasRoom() {
-      return queued.size() < depth;
+      return queued.size() + (oldest == null ? 0 : 1) < depth;
     }
 
     @Override
@@ -107,20 +111,34 @@ final class ReversedBackend implements BlockBackend {
       while (!queued.isEmpty()) {
         List<Runnable> together = queued;
         queued = new ArrayList<>();
-        overtakers.addAndGet(together.size() - 1);
+        if (oldest == null && together.size() > 1) {
+          oldest = together.removeFirst();
+          polls = 0;
+        }
+        if (oldest != null) {
+          overtakers.addAndGet(together.size());
+        }
         together.reversed().forEach(Runnable::run);
         target.submit();
       }
     }
 
+    // The first poll comes with the submission, before what has ended is published.
     @Override
     public boolean poll() {
-      return target.poll();
+      if (oldest == null || ++polls < 2) {
+        return false;
+      }
+      Runnable late = oldest;
+      oldest = null;
+      late.run();
+      target.submit();
+      return true;
     }
 
     @Override
     public boolean arm() {
-      return target.arm();
+      return oldest == null;
     }
 
     @Override
