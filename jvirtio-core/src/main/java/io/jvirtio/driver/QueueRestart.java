@@ -2,6 +2,7 @@
 package io.jvirtio.driver;
 
 import io.jvirtio.device.QueueOwner;
+import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import java.io.IOException;
@@ -35,12 +36,31 @@ final class QueueRestart {
     QueueOwner owner = transport.queueOwner(index);
     DriverQueueSet.onOwner(owner, queue::suspend);
     transport.resetQueue(index);
-    DriverQueueSet.onOwner(owner, () -> startAnew(size, unused));
-    if (fault != null) {
-      throw new IOException(transport.busName() + ", " + queue + " at its reset", fault);
+    try {
+      DriverQueueSet.onOwner(owner, () -> startAnew(size, unused));
+      if (fault != null) {
+        throw new IOException(transport.busName() + ", " + queue + " at its reset", fault);
+      }
+      transport.enableQueue(index, size);
+    } catch (IOException | RuntimeException e) {
+      try {
+        DriverQueueSet.onOwner(owner, this::broken);
+      } catch (IOException | RuntimeException again) {
+        if (again != e) {
+          e.addSuppressed(again);
+        }
+      }
+      throw e;
     }
-    transport.enableQueue(index, size);
     DriverQueueSet.onOwner(owner, queue::resume);
+  }
+
+  /** The callback does not run, so that nobody else would tell the handler. */
+  private void broken() {
+    queue.breakQueue(new PeerFault(FaultReason.DEVICE_NEEDS_RESET, queue.index()));
+    if (handler != null) {
+      handler.broken(queue, queue.fault());
+    }
   }
 
   /** The device has let go of the queue, and its callback does not run. */
@@ -52,7 +72,6 @@ final class QueueRestart {
     } catch (PeerFault lie) {
       queue.breakQueue(lie);
       fault = lie;
-      handler.broken(queue, lie);
       return;
     }
     List<Object> tokens = new ArrayList<>();
