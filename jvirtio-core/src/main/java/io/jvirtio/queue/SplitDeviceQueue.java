@@ -150,9 +150,9 @@ public final class SplitDeviceQueue extends DeviceQueue {
     }
     long slot = desc + (long) DESC_SIZE * head;
     long address = RawMemory.getLong(slot);
-    long word = RawMemory.getLong(slot + 8);
+    long word = RawMemory.getSecondLong(slot);
     long table = desc;
-    long entries = size();
+    long tableBytes = (long) DESC_SIZE * size();
     if ((flags(word) & VIRTQ_DESC_F_INDIRECT) != 0) {
       long bytes = length(word);
       if (!indirectAllowed
@@ -163,11 +163,11 @@ public final class SplitDeviceQueue extends DeviceQueue {
         return false;
       }
       table = nearTable.hostAddress(address);
-      entries = bytes / DESC_SIZE;
+      tableBytes = bytes;
       address = RawMemory.getLongUnaligned(table);
-      word = RawMemory.getLongUnaligned(table + 8);
+      word = RawMemory.getLongUnaligned(table, 8);
     }
-    return followUsual(chain, head, table, entries, address, word);
+    return followUsual(chain, head, table, tableBytes, address, word);
   }
 
   /**
@@ -175,51 +175,53 @@ public final class SplitDeviceQueue extends DeviceQueue {
    * segment. What it finds is in locals, so that the JIT keeps it in registers.
    */
   private boolean followUsual(
-      DescriptorChain chain, int head, long table, long entries, long first, long firstWord) {
+      DescriptorChain chain, int head, long table, long tableBytes, long first, long firstWord) {
     long[] segments = chain.room();
-    int most = Math.min(size(), segments.length >> 1);
+    int most = Math.min(2 * size(), segments.length);
     long address = first;
-    long word = firstWord;
-    int count = 0;
-    int readableCount = 0;
+    int high = (int) (firstWord >>> 32);
+    long bytes = firstWord & 0xffff_ffffL;
+    int end = 0;
+    int readableEnd = 0;
     long readable = 0;
-    long writable = 0;
+    long total = 0;
     while (true) {
-      int flags = flags(word);
-      long bytes = length(word);
-      // One shift finds an empty descriptor as well as one of more than 1 GiB.
-      if (count == most
-          || (flags & VIRTQ_DESC_F_INDIRECT) != 0
-          || (bytes - 1) >>> 30 != 0
+      // One mask finds an empty descriptor as well as one of more than 1 GiB.
+      if (end == most
+          || (high & VIRTQ_DESC_F_INDIRECT) != 0
+          || ((int) bytes - 1 & 0xc000_0000) != 0
           || !near.reaches(address, bytes)) {
         return false;
       }
-      segments[2 * count] = near.hostAddress(address);
-      segments[2 * count + 1] = bytes;
-      count++;
-      if ((flags & VIRTQ_DESC_F_WRITE) != 0) {
-        writable += bytes;
-      } else if (writable == 0) {
+      segments[end] = near.hostAddress(address);
+      segments[end + 1] = bytes;
+      end += 2;
+      if ((high & VIRTQ_DESC_F_WRITE) == 0) {
+        if (readable != total) {
+          return false;
+        }
         readable += bytes;
-        readableCount = count;
-      } else {
-        return false;
+        readableEnd = end;
       }
-      if ((flags & VIRTQ_DESC_F_NEXT) == 0) {
+      total += bytes;
+      if ((high & VIRTQ_DESC_F_NEXT) == 0) {
         break;
       }
-      int at = next(word);
-      if (at >= entries) {
+      // The next descriptor's offset, from where its index is in the word: few steps, because each
+      // load waits for them.
+      int offset = high >>> 12 & 0xf_fff0;
+      if (offset >= tableBytes) {
         return false;
       }
-      long slot = table + (long) DESC_SIZE * at;
-      address = RawMemory.getLongUnaligned(slot);
-      word = RawMemory.getLongUnaligned(slot + 8);
+      address = RawMemory.getLongUnaligned(table, offset);
+      long word = RawMemory.getLongUnaligned(table, offset + 8);
+      high = (int) (word >>> 32);
+      bytes = word & 0xffff_ffffL;
     }
-    if (readable + writable > DescriptorChain.MAX_BYTES) {
+    if (total > DescriptorChain.MAX_BYTES) {
       return false;
     }
-    chain.set(head, count, readableCount, readable, writable);
+    chain.set(head, end >> 1, readableEnd >> 1, readable, total - readable);
     return true;
   }
 

@@ -129,6 +129,15 @@ public final class RawMemory {
     return (int) INT_UNALIGNED.get(ALL, address & ANY);
   }
 
+  /**
+   * Plain load of 64 bits at any address, given as one that is the same for many loads and an
+   * offset from it: masked before the addition, so that it is masked once. The offset must not be
+   * negative.
+   */
+  public static long getLongUnaligned(long base, long offset) {
+    return (long) LONG_UNALIGNED.get(ALL, (base & ANY) + offset);
+  }
+
   /** Plain load of 64 bits at any address. */
   public static long getLongUnaligned(long address) {
     return (long) LONG_UNALIGNED.get(ALL, address & ANY);
