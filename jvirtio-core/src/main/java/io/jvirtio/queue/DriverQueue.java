@@ -51,9 +51,26 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
   /** Why it is broken; null while it is not. Other threads may set it. */
   private volatile PeerFault fault;
 
-  DriverQueue(int index, String name, QueueNotifier notifier) {
-    this.index = index;
-    this.name = name;
+  private final int maxSize;
+
+  /** By head (split) or id (packed): what the driver gave; null when it is no buffer in flight. */
+  final Object[] tokens;
+
+  int size;
+  int freeCount;
+  int inFlight;
+
+  /** Whether the device is asked for used buffer notifications. */
+  boolean callbackEnabled;
+
+  /** Bytes that the device wrote to the buffer taken last. */
+  long written;
+
+  DriverQueue(DriverQueueOptions options, QueueNotifier notifier) {
+    this.index = options.index();
+    this.name = options.name();
+    this.maxSize = options.size();
+    this.tokens = new Object[maxSize];
     this.notifier = Objects.requireNonNull(notifier);
   }
 
@@ -87,16 +104,24 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
   }
 
   /** The queue size, in descriptors. */
-  public abstract int size();
+  public final int size() {
+    return size;
+  }
 
   /** The largest size that {@link #reset} can give it. */
-  public abstract int maxSize();
+  public final int maxSize() {
+    return maxSize;
+  }
 
   /** How many descriptors are free. A buffer takes one (indirect) or one for each element. */
-  public abstract int freeCount();
+  public final int freeCount() {
+    return freeCount;
+  }
 
   /** How many buffers were added and have not come back. */
-  public abstract int inFlight();
+  public final int inFlight() {
+    return inFlight;
+  }
 
   /** Where the device finds the queue, and that it starts as after a reset. */
   public abstract QueueLayout layout();
@@ -246,7 +271,9 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
    * #get} returned; at most what its writable elements hold. On the legacy interface devices are
    * known to set it wrongly, so there it is only clamped.
    */
-  public abstract long writtenLength();
+  public final long writtenLength() {
+    return written;
+  }
 
   /**
    * Asks the device for no used buffer notifications; one may still come (virtio 1.4, Used Buffer
@@ -303,7 +330,19 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
    *
    * @return its token, or null when there is none left
    */
-  public abstract Object detachUnused();
+  public final Object detachUnused() {
+    for (int id = 0; inFlight > 0 && id < size; id++) {
+      Object token = tokens[id];
+      if (token != null) {
+        free(id);
+        return token;
+      }
+    }
+    return null;
+  }
+
+  /** A buffer is in flight no more. */
+  abstract void free(int id);
 
   /**
    * Empties the queue for a new start from the beginning, whole and not broken. The device must
@@ -315,11 +354,11 @@ public abstract sealed class DriverQueue permits SplitDriverQueue, PackedDriverQ
    * @throws IllegalStateException when buffers are in flight
    */
   public final void reset(int newSize) {
-    if (fresh && newSize == size()) {
+    if (fresh && newSize == size) {
       return;
     }
-    if (inFlight() != 0) {
-      throw new IllegalStateException(inFlight() + " buffers are in flight in queue " + index);
+    if (inFlight != 0) {
+      throw new IllegalStateException(inFlight + " buffers are in flight in queue " + index);
     }
     restart(newSize);
     fault = null;

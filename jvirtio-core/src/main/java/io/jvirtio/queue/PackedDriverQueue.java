@@ -21,7 +21,6 @@ import io.jvirtio.raw.RawMemory;
 import io.jvirtio.spec.PackedRing;
 import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 
 /**
@@ -51,24 +50,17 @@ public final class PackedDriverQueue extends DriverQueue {
   private static final long WRITE = (long) VIRTQ_DESC_F_WRITE << 48;
   private static final long INDIRECT = (long) VIRTQ_DESC_F_INDIRECT << 48;
 
-  private final DriverMemory memory;
-  private final int maxSize;
   private final int maxElements;
   private final boolean indirect;
   private final boolean eventIdx;
   private final boolean inOrder;
-  private final MemorySegment ring;
-  private final MemorySegment tables;
+  private final DriverArea area;
   private final long desc;
-  private final long tableDevice;
   private final long driverEvent;
   private final long deviceEvent;
 
   /** By buffer id: the free list. */
   private final short[] nextId;
-
-  /** By buffer id: what the driver gave; null when this id is no buffer in flight. */
-  private final Object[] tokens;
 
   /** By buffer id: how many descriptors of the ring it takes. */
   private final short[] taken;
@@ -85,10 +77,7 @@ public final class PackedDriverQueue extends DriverQueue {
   private int orderEnd;
   private int oldest;
 
-  private int size;
   private int freeId;
-  private int freeCount;
-  private int inFlight;
 
   private int nextAvail;
 
@@ -116,14 +105,11 @@ public final class PackedDriverQueue extends DriverQueue {
   private int batch;
 
   private long batchWritten;
-  private boolean callbackEnabled;
-  private long written;
 
   PackedDriverQueue(DriverQueueOptions options, DriverMemory memory, QueueNotifier notifier)
       throws IOException {
-    super(options.index(), options.name(), notifier);
-    this.memory = memory;
-    this.maxSize = options.size();
+    super(options, notifier);
+    int maxSize = options.size();
     this.indirect =
         options.maxElements() > 1
             && options.features().has(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
@@ -132,24 +118,13 @@ public final class PackedDriverQueue extends DriverQueue {
     this.inOrder = options.features().has(ReservedFeatures.VIRTIO_F_IN_ORDER);
     // The two event structures have cache lines of their own: each side writes one of them.
     long events = (PackedRing.descSize(maxSize) + 63) & -64;
-    this.ring = memory.allocate(events + 128, 64);
-    this.desc = ring.address();
+    this.area =
+        new DriverArea(
+            memory, events + 128, 64, indirect ? (long) maxSize * maxElements * DESC_SIZE : 0);
+    this.desc = area.host;
     this.driverEvent = desc + events;
     this.deviceEvent = driverEvent + 64;
-    MemorySegment tableMemory = null;
-    if (indirect) {
-      try {
-        tableMemory = memory.allocate((long) maxSize * this.maxElements * DESC_SIZE, 64);
-      } finally {
-        if (tableMemory == null) {
-          memory.release(ring);
-        }
-      }
-    }
-    this.tables = tableMemory;
-    this.tableDevice = tables == null ? 0 : memory.deviceAddress(tables);
     this.nextId = new short[maxSize];
-    this.tokens = new Object[maxSize];
     this.taken = new short[maxSize];
     this.writable = new long[maxSize];
     this.number = new int[maxSize];
@@ -159,10 +134,10 @@ public final class PackedDriverQueue extends DriverQueue {
 
   @Override
   void restart(int newSize) {
-    if (!PackedRing.isValidQueueSize(newSize) || newSize > maxSize) {
-      throw new IllegalArgumentException("queue size " + newSize + " of at most " + maxSize);
+    if (!PackedRing.isValidQueueSize(newSize) || newSize > maxSize()) {
+      throw new IllegalArgumentException("queue size " + newSize + " of at most " + maxSize());
     }
-    ring.fill((byte) 0);
+    area.clear();
     size = newSize;
     for (int i = 0; i < size; i++) {
       nextId[i] = (short) (i + 1);
@@ -184,28 +159,8 @@ public final class PackedDriverQueue extends DriverQueue {
   }
 
   @Override
-  public int size() {
-    return size;
-  }
-
-  @Override
-  public int maxSize() {
-    return maxSize;
-  }
-
-  @Override
-  public int freeCount() {
-    return freeCount;
-  }
-
-  @Override
-  public int inFlight() {
-    return inFlight;
-  }
-
-  @Override
   public QueueLayout layout() {
-    long device = memory.deviceAddress(ring);
+    long device = area.device();
     return new QueueLayout(
         size,
         device,
@@ -230,8 +185,8 @@ public final class PackedDriverQueue extends DriverQueue {
         return false;
       }
       long offset = (long) id * maxElements * DESC_SIZE;
-      fillTable(tables.address() + offset, buffer);
-      put(tableDevice + offset, INDIRECT | (long) id << 32 | (long) count * DESC_SIZE);
+      fillTable(area.tableHost + offset, buffer);
+      put(area.tableDevice + offset, INDIRECT | (long) id << 32 | (long) count * DESC_SIZE);
       descriptors = 1;
       counters.indirect++;
     } else {
@@ -445,17 +400,13 @@ public final class PackedDriverQueue extends DriverQueue {
     return token;
   }
 
-  private void free(int id) {
+  @Override
+  void free(int id) {
     nextId[id] = (short) freeId;
     freeId = id;
     freeCount += taken[id] & 0xffff;
     tokens[id] = null;
     inFlight--;
-  }
-
-  @Override
-  public long writtenLength() {
-    return written;
   }
 
   /** One store for offset, wrap counter and flags, so that the device never sees half of it. */
@@ -530,22 +481,7 @@ public final class PackedDriverQueue extends DriverQueue {
   }
 
   @Override
-  public Object detachUnused() {
-    for (int id = 0; inFlight > 0 && id < size; id++) {
-      Object token = tokens[id];
-      if (token != null) {
-        free(id);
-        return token;
-      }
-    }
-    return null;
-  }
-
-  @Override
   public void release() {
-    memory.release(ring);
-    if (tables != null) {
-      memory.release(tables);
-    }
+    area.release();
   }
 }

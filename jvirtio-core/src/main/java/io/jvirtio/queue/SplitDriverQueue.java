@@ -20,7 +20,6 @@ import io.jvirtio.raw.RawMemory;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.SplitRing;
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 
 /**
@@ -37,8 +36,11 @@ import java.lang.invoke.VarHandle;
  * used_event.
  */
 public final class SplitDriverQueue extends DriverQueue {
-  private final DriverMemory memory;
-  private final int maxSize;
+  // In the second word of a descriptor.
+  private static final long NEXT = (long) VIRTQ_DESC_F_NEXT << 32;
+  private static final long WRITE = (long) VIRTQ_DESC_F_WRITE << 32;
+  private static final long NEXT_AND_WRITE = NEXT | WRITE;
+
   private final int maxElements;
   private final boolean indirect;
   private final boolean eventIdx;
@@ -46,22 +48,15 @@ public final class SplitDriverQueue extends DriverQueue {
   private final boolean modern;
   private final boolean swap;
   private final int legacyAlign;
-  private final MemorySegment ring;
-  private final MemorySegment tables;
+  private final DriverArea area;
   private final long desc;
-  private final long tableHost;
-  private final long tableDevice;
 
-  private int size;
   private int mask;
   private long avail;
   private long used;
 
   /** The free list, and the rest of a chain: the descriptor after this one. */
   private final short[] next;
-
-  /** By head: what the driver gave; null when this head is no buffer in flight. */
-  private final Object[] tokens;
 
   /** By head: how many descriptors of the table the chain takes. */
   private final short[] taken;
@@ -79,8 +74,6 @@ public final class SplitDriverQueue extends DriverQueue {
   private final short[] order;
 
   private int freeHead;
-  private int freeCount;
-  private int inFlight;
 
   /**
    * Free-running, 32 bits: the next entry of the available ring to fill; its low 16 are the idx.
@@ -100,14 +93,11 @@ public final class SplitDriverQueue extends DriverQueue {
   private int batch;
 
   private long batchWritten;
-  private boolean callbackEnabled = true;
-  private long written;
 
   SplitDriverQueue(DriverQueueOptions options, DriverMemory memory, QueueNotifier notifier)
       throws IOException {
-    super(options.index(), options.name(), notifier);
-    this.memory = memory;
-    this.maxSize = options.size();
+    super(options, notifier);
+    int maxSize = options.size();
     this.indirect =
         options.maxElements() > 1
             && options.features().has(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
@@ -118,23 +108,14 @@ public final class SplitDriverQueue extends DriverQueue {
     this.modern = options.features().has(ReservedFeatures.VIRTIO_F_VERSION_1);
     this.swap = options.bigEndian();
     this.legacyAlign = options.legacyAlign();
-    this.ring = memory.allocate(ringBytes(maxSize), legacyAlign == 0 ? 64 : 4096);
-    this.desc = ring.address();
-    MemorySegment tableMemory = null;
-    if (indirect) {
-      try {
-        tableMemory = memory.allocate((long) maxSize * this.maxElements * DESC_SIZE, 64);
-      } finally {
-        if (tableMemory == null) {
-          memory.release(ring);
-        }
-      }
-    }
-    this.tables = tableMemory;
-    this.tableHost = tables == null ? 0 : tables.address();
-    this.tableDevice = tables == null ? 0 : memory.deviceAddress(tables);
+    this.area =
+        new DriverArea(
+            memory,
+            ringBytes(maxSize),
+            legacyAlign == 0 ? 64 : 4096,
+            indirect ? (long) maxSize * maxElements * DESC_SIZE : 0);
+    this.desc = area.host;
     this.next = new short[maxSize];
-    this.tokens = new Object[maxSize];
     this.taken = new short[maxSize];
     this.last = new short[maxSize];
     this.writable = new long[maxSize];
@@ -160,10 +141,10 @@ public final class SplitDriverQueue extends DriverQueue {
 
   @Override
   void restart(int newSize) {
-    if (!SplitRing.isValidQueueSize(newSize) || newSize > maxSize) {
-      throw new IllegalArgumentException("queue size " + newSize + " of at most " + maxSize);
+    if (!SplitRing.isValidQueueSize(newSize) || newSize > maxSize()) {
+      throw new IllegalArgumentException("queue size " + newSize + " of at most " + maxSize());
     }
-    ring.fill((byte) 0);
+    area.clear();
     size = newSize;
     mask = newSize - 1;
     boolean apart = legacyAlign == 0;
@@ -184,28 +165,8 @@ public final class SplitDriverQueue extends DriverQueue {
   }
 
   @Override
-  public int size() {
-    return size;
-  }
-
-  @Override
-  public int maxSize() {
-    return maxSize;
-  }
-
-  @Override
-  public int freeCount() {
-    return freeCount;
-  }
-
-  @Override
-  public int inFlight() {
-    return inFlight;
-  }
-
-  @Override
   public QueueLayout layout() {
-    long device = memory.deviceAddress(ring);
+    long device = area.device();
     // Both rings start at 0, also when buffers were added before the device hears of the queue.
     return new QueueLayout(size, device, device + (avail - desc), device + (used - desc), 0);
   }
@@ -223,10 +184,10 @@ public final class SplitDriverQueue extends DriverQueue {
         return false;
       }
       long offset = (long) head * maxElements * DESC_SIZE;
-      fillTable(tableHost + offset, buffer);
+      fillTable(area.tableHost + offset, buffer);
       putDescriptor(
           desc + (long) DESC_SIZE * head,
-          tableDevice + offset,
+          area.tableDevice + offset,
           count * DESC_SIZE,
           VIRTQ_DESC_F_INDIRECT,
           0);
@@ -275,50 +236,69 @@ public final class SplitDriverQueue extends DriverQueue {
 
   /** Returns the free descriptor after the chain. */
   private int fillChain(int head, DriverBuffer buffer) {
-    int count = buffer.count();
+    if (swap) {
+      return fillSwapped(head, buffer);
+    }
+    long[] addresses = buffer.addresses;
+    int[] lengths = buffer.lengths;
     int readable = buffer.readableCount();
+    int end = buffer.count() - 1;
     int at = head;
-    for (int i = 0; i < count - 1; i++) {
+    for (int i = 0; i < end; i++) {
       int after = next[at] & 0xffff;
-      putDescriptor(
+      RawMemory.putLongs(
           desc + (long) DESC_SIZE * at,
-          buffer.addresses[i],
-          buffer.lengths[i],
-          i < readable ? VIRTQ_DESC_F_NEXT : VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
-          after);
+          addresses[i],
+          (i < readable ? NEXT : NEXT_AND_WRITE)
+              | (long) after << 48
+              | Integer.toUnsignedLong(lengths[i]));
       at = after;
     }
-    int end = count - 1;
-    putDescriptor(
+    RawMemory.putLongs(
         desc + (long) DESC_SIZE * at,
-        buffer.addresses[end],
-        buffer.lengths[end],
-        end < readable ? 0 : VIRTQ_DESC_F_WRITE,
-        0);
+        addresses[end],
+        (end < readable ? 0 : WRITE) | Integer.toUnsignedLong(lengths[end]));
+    last[head] = (short) at;
+    return next[at] & 0xffff;
+  }
+
+  /** The same in a big-endian session. */
+  private int fillSwapped(int head, DriverBuffer buffer) {
+    int end = buffer.count() - 1;
+    int at = head;
+    for (int i = 0; i < end; i++) {
+      int after = next[at] & 0xffff;
+      putElement(desc + (long) DESC_SIZE * at, buffer, i, after);
+      at = after;
+    }
+    putElement(desc + (long) DESC_SIZE * at, buffer, end, 0);
     last[head] = (short) at;
     return next[at] & 0xffff;
   }
 
   private void fillTable(long table, DriverBuffer buffer) {
     int count = buffer.count();
-    int readable = buffer.readableCount();
     for (int i = 0; i < count; i++) {
-      int flags = i < readable ? 0 : VIRTQ_DESC_F_WRITE;
-      boolean end = i == count - 1;
-      putDescriptor(
-          table + (long) DESC_SIZE * i,
-          buffer.addresses[i],
-          buffer.lengths[i],
-          end ? flags : flags | VIRTQ_DESC_F_NEXT,
-          end ? 0 : i + 1);
+      putElement(table + (long) DESC_SIZE * i, buffer, i, i + 1 < count ? i + 1 : 0);
     }
   }
 
+  private void putElement(long slot, DriverBuffer buffer, int i, int nextIndex) {
+    int flags = i < buffer.readableCount() ? 0 : VIRTQ_DESC_F_WRITE;
+    if (i + 1 < buffer.count()) {
+      flags |= VIRTQ_DESC_F_NEXT;
+    }
+    putDescriptor(slot, buffer.addresses[i], buffer.lengths[i], flags, nextIndex);
+  }
+
+  /**
+   * Writes one descriptor as two words. In a big-endian session each of len, flags and next is
+   * swapped by itself.
+   */
   private void putDescriptor(long slot, long address, int length, int flags, int nextIndex) {
-    RawMemory.putLong(slot, swap ? Long.reverseBytes(address) : address);
-    // One store for len, flags and next; a big-endian session has each of them swapped by itself.
-    RawMemory.putLong(
-        slot + 8,
+    RawMemory.putLongs(
+        slot,
+        swap ? Long.reverseBytes(address) : address,
         (long) order16(nextIndex) << 48
             | (long) order16(flags) << 32
             | Integer.toUnsignedLong(order32(length)));
@@ -435,7 +415,8 @@ public final class SplitDriverQueue extends DriverQueue {
     return token;
   }
 
-  private void free(int head) {
+  @Override
+  void free(int head) {
     if (!inOrder) {
       next[last[head] & 0xffff] = (short) freeHead;
       freeHead = head;
@@ -443,11 +424,6 @@ public final class SplitDriverQueue extends DriverQueue {
     freeCount += taken[head] & 0xffff;
     tokens[head] = null;
     inFlight--;
-  }
-
-  @Override
-  public long writtenLength() {
-    return written;
   }
 
   @Override
@@ -504,23 +480,8 @@ public final class SplitDriverQueue extends DriverQueue {
   }
 
   @Override
-  public Object detachUnused() {
-    for (int head = 0; inFlight > 0 && head < size; head++) {
-      Object token = tokens[head];
-      if (token != null) {
-        free(head);
-        return token;
-      }
-    }
-    return null;
-  }
-
-  @Override
   public void release() {
-    memory.release(ring);
-    if (tables != null) {
-      memory.release(tables);
-    }
+    area.release();
   }
 
   private int order16(int value) {
