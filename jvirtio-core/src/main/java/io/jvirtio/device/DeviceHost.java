@@ -403,8 +403,8 @@ public final class DeviceHost {
   /**
    * Stops a queue: takes no more buffers and waits for those in flight.
    *
-   * @return the free-running index at which a later session goes on; the layout's start when the
-   *     queue never ran
+   * @return where a later session goes on, as {@link QueueLayout#start}; the layout's start when
+   *     the queue never ran
    * @throws PeerFault when there is no such queue
    */
   public int stopQueue(int queue) throws PeerFault {

@@ -118,8 +118,8 @@ final class QueueRunner implements EventSource {
   }
 
   /**
-   * Takes no more buffers, waits for those in flight, and ends. The future gets the free-running
-   * index at which a later session goes on. On the owner.
+   * Takes no more buffers, waits for those in flight, and ends. The future gets where a later
+   * session goes on, as {@link DeviceQueue#nextIndex}. On the owner.
    */
   void stop(CompletableFuture<Integer> done) {
     stopped = done;

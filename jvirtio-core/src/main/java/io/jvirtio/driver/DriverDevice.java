@@ -410,7 +410,8 @@ public final class DriverDevice implements AutoCloseable {
    * back, and then rests. Buffers may be added meanwhile and are not made available before {@link
    * #resume}; configuration changes are told then too.
    *
-   * @throws IOException when it does not in time: it is broken then, and {@link #recover} helps
+   * @throws IOException when it does not in time: it is broken then, and {@link #recover} helps.
+   *     Also when the owner of a queue does not answer: then it is not suspended, and stays live
    * @throws IllegalStateException unless it is live, with VIRTIO_F_SUSPEND negotiated
    */
   public void suspend(Duration deadline) throws IOException {

@@ -294,7 +294,7 @@ final class VhostUserSession implements HostListener {
     if (vring.isStarted() || !vring.isReady(protocolFeaturesAccepted)) {
       return;
     }
-    QueueLayout layout = vring.layout(memory);
+    QueueLayout layout = vring.layout(memory, isPacked());
     if (layout == null) {
       throw new ProtocolFault("vring " + index + " has an address in no memory region");
     }
@@ -339,7 +339,7 @@ final class VhostUserSession implements HostListener {
 
   private void replaceMemory(VhostMemory next) {
     VhostMemory old = memory;
-    host.setMemory(next.guest(), index -> vrings[index].layout(next));
+    host.setMemory(next.guest(), index -> vrings[index].layout(next, isPacked()));
     memory = next;
     old.unmapAllBut(next);
   }

@@ -20,7 +20,9 @@ final class Vring {
   private final int index;
   private final QueueOwner owner;
   private int num;
-  private int base;
+
+  /** Where it starts; -1 for the start of a ring that was never told, which either format has. */
+  private int base = -1;
 
   /** Of which format {@link #base} is: a front-end may ask for it after a reset of the device. */
   private boolean packedBase;
@@ -86,6 +88,9 @@ final class Vring {
    * so both indexes of a packed one are the same.
    */
   int base() {
+    if (base < 0) {
+      return 0;
+    }
     return packedBase ? base << 16 | base : base;
   }
 
@@ -234,9 +239,10 @@ final class Vring {
   /**
    * The layout in guest addresses.
    *
+   * @param packed the format of the ring
    * @return null when an address is in no region
    */
-  QueueLayout layout(VhostMemory memory) {
+  QueueLayout layout(VhostMemory memory, boolean packed) {
     if (!memory.holdsUser(address.descriptor())
         || !memory.holdsUser(address.available())
         || !memory.holdsUser(address.used())) {
@@ -247,7 +253,7 @@ final class Vring {
         memory.guestOfUser(address.descriptor()),
         memory.guestOfUser(address.available()),
         memory.guestOfUser(address.used()),
-        base);
+        base >= 0 ? base : packed ? QueueLayout.PACKED_START : 0);
   }
 
   /** Back to the initial state; the descriptors are closed. The queue must have stopped. */
@@ -257,7 +263,7 @@ final class Vring {
     setCall(null);
     setError(null);
     num = 0;
-    base = 0;
+    base = -1;
     packedBase = false;
     address = null;
     enabled = false;

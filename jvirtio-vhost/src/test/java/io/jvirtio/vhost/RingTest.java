@@ -52,6 +52,19 @@ class RingTest {
   }
 
   @Test
+  void aRingThatIsNotToldItsBaseStartsAsAfterAReset() throws IOException {
+    FrontEnd.Ring ring = frontEnd.ring(0);
+    frontEnd.send(VhostUserRequest.SET_VRING_NUM, FrontEnd.state(0, ring.layout.size()));
+    frontEnd.send(VhostUserRequest.SET_VRING_ADDR, ring.address());
+    frontEnd.fd(VhostUserRequest.SET_VRING_CALL, 0, ring.call);
+    frontEnd.fd(VhostUserRequest.SET_VRING_KICK, 0, ring.kick);
+    enable(ring, true);
+    frontEnd.driverOk();
+
+    ring.echo("first buffer");
+  }
+
+  @Test
   void aStoppedRingGoesOnWhereItWas() throws IOException {
     FrontEnd.Ring ring = started(0);
     frontEnd.driverOk();
