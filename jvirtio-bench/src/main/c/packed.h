@@ -18,6 +18,8 @@ enum {
 };
 
 #define AT_FLAGS(flags) ((uint64_t)(flags) << 48)
+#define AVAIL AT_FLAGS(VIRTQ_DESC_F_AVAIL)
+#define USED AT_FLAGS(VIRTQ_DESC_F_USED)
 #define MARKS AT_FLAGS(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
 #define MARKS_AND_NEXT (MARKS | AT_FLAGS(VIRTQ_DESC_F_NEXT))
 #define MARKS_AND_INDIRECT (MARKS | AT_FLAGS(VIRTQ_DESC_F_INDIRECT))
@@ -28,14 +30,14 @@ struct packed_driver {
   uint8_t *driver_event;
   uint8_t *device_event;
   int next_avail;
-  bool avail_wrap;
+  uint64_t avail_marks;
   int unpublished;
   int first_unpublished;
   int first_flags;
   uint32_t numbered;
   uint32_t published;
   int next_used;
-  bool used_wrap;
+  uint64_t used_marks;
 };
 
 static inline bool packed_available(int flags, bool wrap) {
@@ -71,46 +73,63 @@ static inline bool packed_need_event(
   return need_event((uint16_t)offset, (uint16_t)position, (uint16_t)(position - count));
 }
 
-static inline int packed_hide(struct packed_driver *p, int flags) {
+// The first descriptor of a batch; what is there until it is published: the marks of a lap before.
+static inline uint64_t packed_hide(struct packed_driver *p, uint64_t word) {
   p->first_unpublished = p->next_avail;
-  p->first_flags = flags;
-  return used_flags((flags & VIRTQ_DESC_F_USED) != 0);
+  p->first_flags = (int)(word >> 48);
+  return (word & (AT_FLAGS(1) - 1)) | (p->avail_marks == AVAIL ? 0 : MARKS);
 }
 
-static inline void packed_put(
-    struct packed_driver *p, int position, uint64_t address, uint32_t length, int id, int flags) {
-  uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * position;
+static inline void packed_put(struct packed_driver *p, uint64_t address, uint64_t unmarked) {
+  uint64_t word = unmarked | p->avail_marks;
+  if (p->unpublished == 0) {
+    word = packed_hide(p, word);
+  }
+  uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_avail;
   STORE(uint64_t, slot, address);
-  STORE(uint64_t, slot + PACKED_LEN, AT_FLAGS(flags) | (uint64_t)id << 32 | length);
+  STORE(uint64_t, slot + PACKED_LEN, word);
+  p->unpublished++;
+  if (++p->next_avail == p->q.size) {
+    p->next_avail = 0;
+    p->avail_marks ^= MARKS;
+  }
+}
+
+static inline uint64_t packed_element(const struct driver_buffer *b, int i) {
+  return (i < b->readable ? 0 : AT_FLAGS(VIRTQ_DESC_F_WRITE)) |
+         (i < b->count - 1 ? AT_FLAGS(VIRTQ_DESC_F_NEXT) : 0) | b->lengths[i];
+}
+
+// A buffer whose descriptors reach the ring's end.
+static __attribute__((noinline)) void packed_fill_across(
+    struct packed_driver *p, const struct driver_buffer *b, int id) {
+  for (int i = 0; i < b->count; i++) {
+    packed_put(p, b->addresses[i], packed_element(b, i) | (uint64_t)id << 32);
+  }
 }
 
 static inline void packed_fill_ring(
     struct packed_driver *p, const struct driver_buffer *b, int id) {
-  int last = b->count - 1;
+  int count = b->count;
   int position = p->next_avail;
-  int marks = available_flags(p->avail_wrap);
-  bool hide = p->unpublished == 0;
-  for (int i = 0; i <= last; i++) {
-    int flags = marks;
-    if (i >= b->readable) {
-      flags |= VIRTQ_DESC_F_WRITE;
-    }
-    if (i < last) {
-      flags |= VIRTQ_DESC_F_NEXT;
-    }
-    if (hide) {
-      flags = packed_hide(p, flags);
-      hide = false;
-    }
-    packed_put(p, position, b->addresses[i], b->lengths[i], id, flags);
-    if (++position == p->q.size) {
-      position = 0;
-      marks ^= VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
-    }
+  if (count >= p->q.size - position) {
+    packed_fill_across(p, b, id);
+    return;
   }
-  p->unpublished += last + 1;
-  p->next_avail = position;
-  p->avail_wrap = (marks & VIRTQ_DESC_F_AVAIL) != 0;
+  uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * position;
+  uint64_t word = p->avail_marks | (uint64_t)id << 32;
+  for (int i = 1; i < count; i++) {
+    STORE(uint64_t, slot + (size_t)DESC_SIZE * i, b->addresses[i]);
+    STORE(uint64_t, slot + (size_t)DESC_SIZE * i + PACKED_LEN, word | packed_element(b, i));
+  }
+  word |= packed_element(b, 0);
+  if (p->unpublished == 0) {
+    word = packed_hide(p, word);
+  }
+  STORE(uint64_t, slot, b->addresses[0]);
+  STORE(uint64_t, slot + PACKED_LEN, word);
+  p->unpublished += count;
+  p->next_avail = position + count;
 }
 
 static inline void packed_fill_table(uint8_t *table, const struct driver_buffer *b) {
@@ -137,19 +156,10 @@ static inline bool packed_add(
     }
     size_t offset = (size_t)id * q->max_elements * DESC_SIZE;
     packed_fill_table(q->tables + offset, b);
-    int flags = VIRTQ_DESC_F_INDIRECT | available_flags(p->avail_wrap);
     packed_put(
         p,
-        p->next_avail,
         q->table_device + offset,
-        (uint32_t)count * DESC_SIZE,
-        id,
-        p->unpublished == 0 ? packed_hide(p, flags) : flags);
-    p->unpublished++;
-    if (++p->next_avail == q->size) {
-      p->next_avail = 0;
-      p->avail_wrap = !p->avail_wrap;
-    }
+        AT_FLAGS(VIRTQ_DESC_F_INDIRECT) | (uint64_t)id << 32 | (uint32_t)count * DESC_SIZE);
     descriptors = 1;
     q->added_indirect++;
   } else {
@@ -183,7 +193,7 @@ static inline bool packed_kick_prepare(struct packed_driver *p) {
   STORE_RELEASE(uint16_t, first + PACKED_FLAGS, p->first_flags);
   FULL_FENCE();
   bool due = packed_need_event(
-      LOAD(uint32_t, p->device_event), p->next_avail, p->avail_wrap, count, q->size, q->event_idx);
+      LOAD(uint32_t, p->device_event), p->next_avail, p->avail_marks == AVAIL, count, q->size, q->event_idx);
   if (due) {
     q->notified++;
   } else {
@@ -203,11 +213,10 @@ static inline void *packed_get(struct packed_driver *p) {
     return NULL;
   }
   uint8_t *slot = q->desc + (size_t)DESC_SIZE * p->next_used;
-  int flags = LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS);
-  if (!packed_used(flags, p->used_wrap)) {
+  uint64_t word = LOAD_ACQUIRE(uint64_t, slot + PACKED_LEN);
+  if ((word & MARKS) != p->used_marks) {
     return NULL;
   }
-  uint64_t word = LOAD(uint64_t, slot + PACKED_LEN);
   int id = (uint16_t)(word >> 32);
   if (id >= q->size) {
     return driver_broken(q, USED_ID_OUT_OF_RANGE);
@@ -216,7 +225,7 @@ static inline void *packed_get(struct packed_driver *p) {
   if (token == NULL || (int32_t)(q->position[id] - p->published) >= 0) {
     return driver_broken(q, USED_ID_NOT_AVAILABLE);
   }
-  uint64_t bytes = (flags & VIRTQ_DESC_F_WRITE) == 0 ? 0 : (uint32_t)word;
+  uint64_t bytes = (word & AT_FLAGS(VIRTQ_DESC_F_WRITE)) == 0 ? 0 : (uint32_t)word;
   if (bytes > q->writable[id]) {
     return driver_broken(q, USED_LENGTH_TOO_LONG);
   }
@@ -224,7 +233,7 @@ static inline void *packed_get(struct packed_driver *p) {
   p->next_used += q->taken[id];
   if (p->next_used >= q->size) {
     p->next_used -= q->size;
-    p->used_wrap = !p->used_wrap;
+    p->used_marks ^= MARKS;
   }
   q->next[id] = (uint16_t)q->free_head;
   q->free_head = id;
@@ -233,7 +242,7 @@ static inline void *packed_get(struct packed_driver *p) {
   q->in_flight--;
   q->returned++;
   if (q->callback_enabled && q->event_idx) {
-    packed_put_driver_event(p, p->next_used, p->used_wrap, RING_EVENT_FLAGS_DESC);
+    packed_put_driver_event(p, p->next_used, p->used_marks != 0, RING_EVENT_FLAGS_DESC);
     FULL_FENCE();
   }
   return token;
@@ -251,11 +260,11 @@ static inline bool packed_enable_callback(struct packed_driver *p) {
   packed_put_driver_event(
       p,
       p->next_used,
-      p->used_wrap,
+      p->used_marks != 0,
       p->q.event_idx ? RING_EVENT_FLAGS_DESC : RING_EVENT_FLAGS_ENABLE);
   FULL_FENCE();
   const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_used;
-  return !packed_used(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->used_wrap);
+  return !packed_used(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->used_marks != 0);
 }
 
 #endif

@@ -12,9 +12,9 @@ struct packed_device {
   uint8_t *device_event;
   uint64_t *outstanding;
   int next_avail;
-  bool avail_wrap;
+  uint64_t avail_marks;
   int next_used;
-  bool used_wrap;
+  uint64_t used_marks;
   int held;
   int unpublished;
   int first_unpublished;
@@ -61,7 +61,7 @@ static __attribute__((noinline)) int packed_walk(struct packed_device *p, struct
   chain->writable_length = 0;
   chain->writable_seen = false;
   int position = p->next_avail;
-  bool wrap = p->avail_wrap;
+  bool wrap = p->avail_marks == AVAIL;
   int count = 0;
   uint64_t word;
   int flags;
@@ -125,40 +125,46 @@ static inline bool packed_follow_ring(
   struct segment *segments = chain->segments;
   int most = q->size - p->held - p->unpublished;
   most = most < chain->capacity ? most : chain->capacity;
-  uint64_t expected = AT_FLAGS(available_flags(p->avail_wrap));
-  int position = p->next_avail;
+  int stop = q->size - p->next_avail;
+  stop = stop < most ? stop : most;
+  const uint8_t *slot = q->desc + (size_t)DESC_SIZE * p->next_avail;
+  uint64_t expected = p->avail_marks;
   int count = 0;
   int readable_count = 0;
   uint64_t readable = 0;
-  uint64_t writable = 0;
+  uint64_t total = 0;
   for (;;) {
     uint32_t bytes = (uint32_t)word;
-    if (count == most || (word & MARKS_AND_INDIRECT) != expected || bytes - 1 >= 1 << 30 ||
+    if ((word & MARKS_AND_INDIRECT) != expected || bytes - 1 >= 1 << 30 ||
         !near_reaches(&q->near, address, bytes)) {
       return false;
     }
     segments[count++] = (struct segment){near_host(&q->near, address), bytes};
-    if ((word & AT_FLAGS(VIRTQ_DESC_F_WRITE)) != 0) {
-      writable += bytes;
-    } else if (writable == 0) {
+    if ((word & AT_FLAGS(VIRTQ_DESC_F_WRITE)) == 0) {
+      if (readable != total) {
+        return false;
+      }
       readable += bytes;
       readable_count = count;
-    } else {
-      return false;
     }
+    total += bytes;
     if ((word & AT_FLAGS(VIRTQ_DESC_F_NEXT)) == 0) {
       break;
     }
-    if (++position == q->size) {
-      position = 0;
+    slot += DESC_SIZE;
+    if (count == stop) {
+      if (count == most) {
+        return false;
+      }
+      stop = most;
+      slot = q->desc;
       expected ^= MARKS;
     }
-    const uint8_t *slot = q->desc + (size_t)DESC_SIZE * position;
     address = LOAD(uint64_t, slot);
     word = LOAD(uint64_t, slot + PACKED_LEN);
   }
   return packed_set(
-      chain, (uint16_t)(word >> 32), count, count, readable_count, readable, writable);
+      chain, (uint16_t)(word >> 32), count, count, readable_count, readable, total - readable);
 }
 
 static inline bool packed_read_table(
@@ -201,7 +207,7 @@ static inline bool packed_read_usual(struct packed_device *p, struct chain *chai
   }
   uint32_t bytes = (uint32_t)word;
   if (!q->indirect_allowed ||
-      (word & MARKS_AND_NEXT) != AT_FLAGS(available_flags(p->avail_wrap)) || bytes == 0 ||
+      (word & MARKS_AND_NEXT) != p->avail_marks || bytes == 0 ||
       bytes % DESC_SIZE != 0 || bytes / DESC_SIZE > (uint32_t)q->max_chain ||
       !near_reaches(&q->near_table, address, bytes)) {
     return false;
@@ -216,7 +222,7 @@ static inline bool packed_read_usual(struct packed_device *p, struct chain *chai
 
 static inline int packed_has_next(const struct packed_device *p) {
   const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_avail;
-  if (!packed_available(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->avail_wrap)) {
+  if ((LOAD_ACQUIRE(uint64_t, slot + PACKED_LEN) & MARKS) != p->avail_marks) {
     return NOTHING;
   }
   return p->held + p->unpublished >= p->q.size ? RING_OVERRUN : OK;
@@ -241,7 +247,7 @@ static inline int packed_fill(struct packed_device *p, struct chain *chain) {
   p->next_avail += chain->descriptors;
   if (p->next_avail >= p->q.size) {
     p->next_avail -= p->q.size;
-    p->avail_wrap = !p->avail_wrap;
+    p->avail_marks ^= MARKS;
   }
   return OK;
 }
@@ -271,18 +277,21 @@ static inline struct chain *packed_pop(struct packed_device *p, int *fault) {
 static inline void packed_complete(
     struct packed_device *p, int id, uint32_t written, int descriptors) {
   uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_used;
-  int flags = used_flags(p->used_wrap) | (written != 0 ? VIRTQ_DESC_F_WRITE : 0);
+  uint64_t word = p->used_marks | (uint64_t)id << 32 | written;
+  if (written != 0) {
+    word |= AT_FLAGS(VIRTQ_DESC_F_WRITE);
+  }
   if (p->unpublished == 0) {
     p->first_unpublished = p->next_used;
-    p->first_flags = flags;
-    flags = available_flags(p->used_wrap);
+    p->first_flags = (int)(word >> 48);
+    word ^= USED;
   }
-  STORE(uint64_t, slot + PACKED_LEN, AT_FLAGS(flags) | (uint64_t)id << 32 | written);
+  STORE(uint64_t, slot + PACKED_LEN, word);
   p->unpublished += descriptors;
   p->next_used += descriptors;
   if (p->next_used >= p->q.size) {
     p->next_used -= p->q.size;
-    p->used_wrap = !p->used_wrap;
+    p->used_marks ^= MARKS;
   }
 }
 
@@ -322,7 +331,7 @@ static inline bool packed_publish(struct packed_device *p) {
   STORE_RELEASE(uint16_t, first + PACKED_FLAGS, p->first_flags);
   FULL_FENCE();
   bool due = packed_need_event(
-      LOAD(uint32_t, p->driver_event), p->next_used, p->used_wrap, count, q->size, q->event_idx);
+      LOAD(uint32_t, p->driver_event), p->next_used, p->used_marks != 0, count, q->size, q->event_idx);
   if (due) {
     q->notified++;
   } else {
@@ -336,10 +345,10 @@ static inline bool packed_enable_notifications(struct packed_device *p) {
   STORE(
       uint32_t,
       p->device_event,
-      (uint32_t)flags << 16 | p->next_avail | (p->avail_wrap ? WRAP : 0));
+      (uint32_t)flags << 16 | p->next_avail | (p->avail_marks == AVAIL ? WRAP : 0));
   FULL_FENCE();
   const uint8_t *slot = p->q.desc + (size_t)DESC_SIZE * p->next_avail;
-  return !packed_available(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->avail_wrap);
+  return !packed_available(LOAD_ACQUIRE(uint16_t, slot + PACKED_FLAGS), p->avail_marks == AVAIL);
 }
 
 static inline void packed_disable_notifications(struct packed_device *p) {

@@ -133,8 +133,8 @@ static void open_queues(void) {
   };
   driver.driver_event = device.driver_event = base + avail;
   driver.device_event = device.device_event = base + used;
-  driver.avail_wrap = driver.used_wrap = true;
-  device.avail_wrap = device.used_wrap = true;
+  driver.avail_marks = device.avail_marks = AVAIL;
+  driver.used_marks = device.used_marks = MARKS;
   device.outstanding = zeroed(ID_WORDS, sizeof(uint64_t));
   buffer.capacity = ELEMENTS;
   buffer.addresses = zeroed(ELEMENTS, sizeof(uint64_t));
