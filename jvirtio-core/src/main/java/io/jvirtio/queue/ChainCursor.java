@@ -30,6 +30,20 @@ abstract sealed class ChainCursor permits ChainReader, ChainWriter {
     load();
   }
 
+  /** The same for a chain that was just read, whose segments are at hand. */
+  final void start(long[] segments, int from, int to, long total) {
+    segment = from;
+    last = to;
+    remaining = total;
+    position = 0;
+    if (from < to) {
+      segmentAddress = segments[2 * from];
+      segmentLeft = (int) segments[2 * from + 1];
+    } else {
+      segmentLeft = 0;
+    }
+  }
+
   private void load() {
     if (segment < last) {
       segmentAddress = chain.addressUnchecked(segment);

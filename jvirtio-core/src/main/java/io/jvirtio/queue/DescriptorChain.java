@@ -228,8 +228,8 @@ public final class DescriptorChain {
   }
 
   void end() {
-    reader.rewind();
-    writer.rewind();
+    reader.start(segments, 0, readableCount, readableLength);
+    writer.start(segments, readableCount, count, writableLength);
   }
 
   /** Lets go of arrays that a single huge chain has grown. */
