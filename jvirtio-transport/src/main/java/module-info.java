@@ -4,5 +4,8 @@
 module io.jvirtio.transport {
   requires transitive io.jvirtio.core;
 
+  exports io.jvirtio.transport;
   exports io.jvirtio.transport.inprocess;
+  exports io.jvirtio.transport.mmio;
+  exports io.jvirtio.transport.pci;
 }

@@ -15,6 +15,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.transport.registers.ConfigOrder;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jvirtio.transport.inprocess;
+package io.jvirtio.transport.registers;
 
 import io.jvirtio.device.ConfigSpace;
 import io.jvirtio.memory.PeerFault;
@@ -10,13 +10,14 @@ import io.jvirtio.spec.Struct;
  * Legacy Interface: A Note on Device Configuration Space endian-ness): every field in the driver's
  * byte order. Thread-safe.
  */
-final class ConfigOrder {
+public final class ConfigOrder {
   private final ConfigSpace config;
 
   /** By the position of a byte in one order, its position in the other. */
   private final int[] mirror;
 
-  ConfigOrder(ConfigSpace config) {
+  /** The other order of this configuration space. */
+  public ConfigOrder(ConfigSpace config) {
     this.config = config;
     this.mirror = new int[config.size()];
     for (Struct.Field field : config.struct().fields()) {
@@ -27,8 +28,8 @@ final class ConfigOrder {
     }
   }
 
-  /** Inside the configuration space only. */
-  void read(int offset, byte[] target) {
+  /** Reads, inside the configuration space only. */
+  public void read(int offset, byte[] target) {
     byte[] all = new byte[mirror.length];
     config.read(0, all);
     for (int i = 0; i < target.length; i++) {
@@ -36,7 +37,8 @@ final class ConfigOrder {
     }
   }
 
-  void write(int offset, byte[] source) throws PeerFault {
+  /** Writes a field, whole; else as {@link ConfigSpace#write}. */
+  public void write(int offset, byte[] source) throws PeerFault {
     byte[] swapped = source.clone();
     for (int i = 0; i < source.length; i++) {
       int at = offset + i;
