@@ -3,6 +3,7 @@ package io.jvirtio.device;
 
 import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.spec.FeatureBits;
+import java.util.List;
 
 /**
  * A device type: what one kind of virtio device is and does.
@@ -38,6 +39,14 @@ public interface VirtioDevice {
   /** The device configuration space; the same object each time. */
   default ConfigSpace config() {
     return ConfigSpace.EMPTY;
+  }
+
+  /**
+   * The shared memory regions, each with another id; always the same. Transports that do not carry
+   * them leave them away.
+   */
+  default List<SharedMemory> sharedMemory() {
+    return List.of();
   }
 
   /**

@@ -22,6 +22,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.IntFunction;
 
 /**
@@ -57,6 +58,14 @@ public final class DeviceRegisters {
 
     /** The interrupt status has {@link #ISR_CONFIG}. */
     void configurationChanged();
+
+    /** Whether {@link #ISR_QUEUE} is of use: not where messages tell of used buffers. */
+    default boolean usesStatus() {
+      return true;
+    }
+
+    /** The device has been reset, the interrupt status included. Must not wait. */
+    default void deviceReset() {}
   }
 
   /** What a driver has written about one queue. Under the lock. */
@@ -70,6 +79,9 @@ public final class DeviceRegisters {
 
     /** What it was enabled with. */
     QueueLayout layout;
+
+    /** Runs again once memory may be accessed. */
+    boolean held;
   }
 
   private final DeviceHost host;
@@ -81,7 +93,14 @@ public final class DeviceRegisters {
   private final AccessCounters counters = new AccessCounters();
   private final AtomicInteger isr = new AtomicInteger();
   private final Object lock = new Object();
+
+  /** By queue, whether it is being reset. */
+  private final AtomicIntegerArray queueResets;
+
   private final int[] driverFeatures = new int[FEATURE_WORDS];
+  private GuestMemory memory = GuestMemory.EMPTY;
+  private boolean mayAccess = true;
+  private volatile boolean accessWanted = true;
   private volatile boolean resetting;
   private volatile boolean closed;
 
@@ -107,6 +126,7 @@ public final class DeviceRegisters {
     this.bigEndianConfig = bigEndian ? new ConfigOrder(host.config()) : null;
     this.owners = new QueueOwner[host.queueCount()];
     this.queues = new Queue[host.queueCount()];
+    this.queueResets = new AtomicIntegerArray(queues.length);
     for (int i = 0; i < queues.length; i++) {
       this.owners[i] = owners.apply(i);
       queues[i] = new Queue();
@@ -117,7 +137,9 @@ public final class DeviceRegisters {
   private final class Notifications implements HostListener {
     @Override
     public void usedBuffers(int queue) {
-      isr.getAndUpdate(bits -> bits | ISR_QUEUE);
+      if (interrupts.usesStatus()) {
+        isr.getAndUpdate(bits -> bits | ISR_QUEUE);
+      }
       interrupts.usedBuffers(queue);
     }
 
@@ -181,16 +203,44 @@ public final class DeviceRegisters {
         return;
       }
       driverFeatures[select] = value;
-      host.writeDriverFeatures(
-          new FeatureBits(
-              driverFeatures[0] & 0xffff_ffffL | (long) driverFeatures[1] << 32,
-              driverFeatures[2] & 0xffff_ffffL | (long) driverFeatures[3] << 32));
+      acceptFeatures();
     }
   }
 
-  /** What the legacy interface offers. */
+  private void acceptFeatures() {
+    FeatureBits accepted =
+        new FeatureBits(
+            driverFeatures[0] & 0xffff_ffffL | (long) driverFeatures[1] << 32,
+            driverFeatures[2] & 0xffff_ffffL | (long) driverFeatures[3] << 32);
+    if (!accepted.has(ReservedFeatures.VIRTIO_F_VERSION_1)) {
+      // A legacy driver may; no device here goes by the layout of descriptors.
+      accepted = accepted.without(ReservedFeatures.VIRTIO_F_ANY_LAYOUT);
+    }
+    host.writeDriverFeatures(accepted);
+  }
+
+  /**
+   * What the legacy interface offers: VIRTIO_F_ANY_LAYOUT in addition, as it must (virtio 1.4,
+   * Legacy Interface: Reserved Feature Bits).
+   */
   public int legacyDeviceFeatures() {
-    return (int) host.deviceFeatures().and(LEGACY).low();
+    return (int) host.deviceFeatures().and(LEGACY).low()
+        | 1 << ReservedFeatures.VIRTIO_F_ANY_LAYOUT;
+  }
+
+  /**
+   * A driver accepts features by the legacy interface, which has only one word: it accepts no
+   * others.
+   */
+  public void writeLegacyFeatures(int value) {
+    synchronized (lock) {
+      writeDriverFeatures(0, value);
+      for (int i = 1; i < FEATURE_WORDS; i++) {
+        if (driverFeatures[i] != 0) {
+          writeDriverFeatures(i, 0);
+        }
+      }
+    }
   }
 
   /** The device status; not 0 before a reset is done. */
@@ -202,6 +252,10 @@ public final class DeviceRegisters {
   public void writeStatus(int value) {
     if ((value & 0xff) == 0) {
       reset();
+      return;
+    }
+    if (resetting) { // which may hold the lock for long
+      counters.ignoredWrite();
       return;
     }
     synchronized (lock) {
@@ -219,10 +273,32 @@ public final class DeviceRegisters {
   }
 
   /**
+   * A driver of the legacy interface uses the device before it has set DRIVER_OK, which it may
+   * (virtio 1.4, Legacy Interface: Device Initialization): with that its features are final, and
+   * DRIVER_OK is set for it.
+   *
+   * @return whether the device is live now
+   */
+  public boolean startEarly() {
+    if (resetting) {
+      return false;
+    }
+    synchronized (lock) {
+      if (!closed && (host.status() & DeviceStatus.DRIVER) != 0) {
+        writeStatus(host.status() | DeviceStatus.DRIVER_OK);
+      }
+      return host.isLive();
+    }
+  }
+
+  /**
    * Resets the device. Returns once it is done, or when that takes too long for a register write;
    * the status is then not 0 yet, and what is written meanwhile is ignored.
    */
   public void reset() {
+    if (resetting) {
+      return;
+    }
     if (resets == null) {
       resetNow();
       return;
@@ -235,6 +311,10 @@ public final class DeviceRegisters {
       resetting = true;
       done = resets.submit(this::resetNow);
     }
+    await(done);
+  }
+
+  private void await(Future<?> done) {
     try {
       done.get(PATIENCE_MS, TimeUnit.MILLISECONDS);
     } catch (TimeoutException slow) {
@@ -254,7 +334,9 @@ public final class DeviceRegisters {
         forget(i);
       }
       Arrays.fill(driverFeatures, 0);
+      interrupts.deviceReset();
       resetting = false;
+      applyAccess();
     }
   }
 
@@ -382,17 +464,32 @@ public final class DeviceRegisters {
 
   /**
    * Resets a queue (virtio 1.4, Virtqueue Reset), or disables it where the transport knows that:
-   * forgets what was written about it.
+   * forgets what was written about it. As {@link #reset}, it may go on when this returns.
    */
   public void resetQueue(int queue) {
+    if (!hasQueue(queue) || resetting || queueResets.get(queue) != 0) {
+      counters.ignoredWrite();
+      return;
+    }
+    if (resets == null) {
+      resetQueueNow(queue);
+    } else {
+      queueResets.set(queue, 1);
+      await(resets.submit(() -> resetQueueNow(queue)));
+    }
+  }
+
+  private void resetQueueNow(int queue) {
     synchronized (lock) {
-      if (!hasQueue(queue) || resetting) {
-        counters.ignoredWrite();
-        return;
-      }
       guarded("reset of queue " + queue, () -> host.resetQueue(queue));
       forget(queue);
+      queueResets.set(queue, 0);
     }
+  }
+
+  /** Whether a queue is being reset. Takes no lock. */
+  public boolean queueResetting(int queue) {
+    return hasQueue(queue) && queueResets.get(queue) != 0;
   }
 
   /** The page number at which a legacy driver has put a queue; 0 for none. */
@@ -510,16 +607,79 @@ public final class DeviceRegisters {
    * Replaces guest memory. When it returns, nothing refers to what was there before; queues whose
    * rings are gone are broken.
    */
-  public void setMemory(GuestMemory memory) {
+  public void setMemory(GuestMemory newMemory) {
     synchronized (lock) {
-      guarded("memory", () -> host.setMemory(memory, queue -> queues[queue].layout));
+      memory = newMemory;
+      if (mayAccess) {
+        guarded("memory", () -> host.setMemory(memory, queue -> queues[queue].layout));
+      }
     }
   }
 
   /** Adds to guest memory, without a stop ({@link DeviceHost#growMemory}). */
   public void growMemory(GuestMemory larger) {
     synchronized (lock) {
-      guarded("memory", () -> host.growMemory(larger));
+      memory = larger;
+      if (mayAccess) {
+        guarded("memory", () -> host.growMemory(larger));
+      }
+    }
+  }
+
+  /**
+   * Whether the device may access memory, which it may at first. When this returns from taking that
+   * away, it does not any more, unless a reset goes on, whose end that is then; queues that ran go
+   * on once it may again.
+   */
+  public void setMayAccess(boolean may) {
+    accessWanted = may;
+    if (!resetting) {
+      applyAccess();
+    }
+  }
+
+  private void applyAccess() {
+    synchronized (lock) {
+      boolean may = accessWanted;
+      if (may == mayAccess) {
+        return;
+      }
+      mayAccess = may;
+      boolean healthy = (host.status() & DeviceStatus.DEVICE_NEEDS_RESET) == 0;
+      for (int i = 0; !may && healthy && i < queues.length; i++) {
+        hold(i);
+      }
+      GuestMemory now = may ? memory : GuestMemory.EMPTY;
+      guarded("memory", () -> host.setMemory(now, queue -> queues[queue].layout));
+      for (int i = 0; may && i < queues.length; i++) {
+        resume(i);
+      }
+    }
+  }
+
+  private void hold(int queue) {
+    guarded(
+        "halt of queue " + queue,
+        () -> {
+          if (host.isRunning(queue)) {
+            QueueLayout was = queues[queue].layout;
+            queues[queue].layout =
+                new QueueLayout(
+                    was.size(),
+                    was.descriptorArea(),
+                    was.driverArea(),
+                    was.deviceArea(),
+                    host.stopQueue(queue));
+            queues[queue].held = true;
+          }
+        });
+  }
+
+  private void resume(int queue) {
+    if (queues[queue].held) {
+      queues[queue].held = false;
+      QueueLayout layout = queues[queue].layout;
+      guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
     }
   }
 
