@@ -33,6 +33,7 @@ class ArchitectureTest {
     "linux, core",
     "transport, core",
     "vhost, core linux",
+    "qtest, core linux transport",
     "devices, core",
     "drivers, core",
     "backends, devices linux",
@@ -65,7 +66,7 @@ class ArchitectureTest {
   @Test
   void librariesDependOnTheJdkAlone() {
     for (String module :
-        List.of("core", "linux", "transport", "vhost", "devices", "drivers", "backends")) {
+        List.of("core", "linux", "transport", "vhost", "qtest", "devices", "drivers", "backends")) {
       for (Requires requires : descriptor(module).requires()) {
         String name = requires.name();
         assertTrue(

@@ -173,6 +173,37 @@ public final class UnixSocket implements AutoCloseable {
     return true;
   }
 
+  /**
+   * Receives what has arrived, once there is something: for protocols without lengths, such as
+   * lines. Descriptors that come along are closed.
+   *
+   * @param buffer native memory, at least one byte; the bytes go to its beginning
+   * @return how many bytes; 0 when the peer has closed
+   * @throws SocketTimeoutException when the time is over
+   * @throws WokenException when the waker ended the wait
+   * @throws LinuxException when the connection broke
+   */
+  public int receiveSome(MemorySegment buffer) throws IOException {
+    int room = (int) Math.min(buffer.byteSize(), 1 << 30);
+    checkBuffer(buffer, room);
+    if (room == 0) {
+      throw new IllegalArgumentException("no room to receive");
+    }
+    long deadline = Sockets.deadline(receiveTimeout);
+    while (true) {
+      receiving.prepare(buffer.address(), room, null);
+      long flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+      long result = Libc.retry(SystemCall.RECVMSG, fd.value(), receiving.address(), flags);
+      Reference.reachabilityFence(buffer);
+      if (result != -Errno.EAGAIN) {
+        LinuxException.check("recvmsg", result);
+        deliver(receiving.takeFds(), Fd::close);
+        return (int) result;
+      }
+      await(Poll.IN, deadline, "receive");
+    }
+  }
+
   // Nothing may leak: neither when the kernel dropped some of them nor when the sink throws.
   private void deliver(Fd[] fds, FdSink sink) throws LinuxException {
     int next = 0;

@@ -260,6 +260,23 @@ class UnixSocketTest {
   }
 
   @Test
+  void receivesWhatHasArrived() throws IOException {
+    try (UnixSocketPair pair = new UnixSocketPair(null);
+        Fd memfd = Memfd.create("along", 1)) {
+      buffer.setString(0, "some");
+      pair.a.send(buffer, 4, memfd.value());
+      buffer.fill((byte) 0);
+      assertEquals(4, pair.b.receiveSome(buffer));
+      assertEquals("some", buffer.getString(0));
+      pair.b.setReceiveTimeout(Duration.ofMillis(5));
+      assertThrows(SocketTimeoutException.class, () -> pair.b.receiveSome(buffer));
+      assertThrows(IllegalArgumentException.class, () -> pair.b.receiveSome(buffer.asSlice(0, 0)));
+      pair.a.close();
+      assertEquals(0, pair.b.receiveSome(buffer));
+    }
+  }
+
+  @Test
   void onlyNativeMemoryWithinBounds() throws IOException {
     try (UnixSocketPair pair = new UnixSocketPair(null)) {
       MemorySegment heap = MemorySegment.ofArray(new byte[8]);
