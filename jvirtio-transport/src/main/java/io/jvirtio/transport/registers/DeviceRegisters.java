@@ -7,22 +7,14 @@ import io.jvirtio.device.QueueOwner;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.PeerFault;
-import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.spec.SplitRing;
 import io.jvirtio.transport.AccessCounters;
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.util.Arrays;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.IntFunction;
 
 /**
@@ -40,11 +32,6 @@ public final class DeviceRegisters {
 
   /** Bit of the interrupt status: the configuration has changed, or the device needs a reset. */
   public static final int ISR_CONFIG = 2;
-
-  private static final Logger LOG = System.getLogger(DeviceRegisters.class.getName());
-
-  /** How long a register write may take, in milliseconds: peers have deadlines of a few seconds. */
-  private static final long PATIENCE_MS = 1000;
 
   private static final int FEATURE_WORDS = 4;
 
@@ -68,41 +55,16 @@ public final class DeviceRegisters {
     default void deviceReset() {}
   }
 
-  /** What a driver has written about one queue. Under the lock. */
-  private static final class Queue {
-    int size;
-    long descriptorArea;
-    long driverArea;
-    long deviceArea;
-    boolean enabled;
-    long pfn;
-
-    /** What it was enabled with. */
-    QueueLayout layout;
-
-    /** Runs again once memory may be accessed. */
-    boolean held;
-  }
-
   private final DeviceHost host;
+  private final DeviceCore core;
+  private final QueueRegisters queues;
+  private final ConfigRegisters config;
   private final Interrupts interrupts;
-  private final QueueOwner[] owners;
-  private final Queue[] queues;
-  private final ConfigOrder bigEndianConfig;
-  private final ExecutorService resets;
-  private final AccessCounters counters = new AccessCounters();
   private final AtomicInteger isr = new AtomicInteger();
-  private final Object lock = new Object();
-
-  /** By queue, whether it is being reset. */
-  private final AtomicIntegerArray queueResets;
-
   private final int[] driverFeatures = new int[FEATURE_WORDS];
-  private GuestMemory memory = GuestMemory.EMPTY;
-  private boolean mayAccess = true;
-  private volatile boolean accessWanted = true;
-  private volatile boolean resetting;
-  private volatile boolean closed;
+
+  /** What the driver sees of the status while the device is being reset. */
+  private volatile int statusAtReset;
 
   /**
    * A device after reset, without memory.
@@ -122,16 +84,9 @@ public final class DeviceRegisters {
       ExecutorService resets) {
     this.host = new DeviceHost(device, new Notifications(), ringFeatures);
     this.interrupts = interrupts;
-    this.resets = resets;
-    this.bigEndianConfig = bigEndian ? new ConfigOrder(host.config()) : null;
-    this.owners = new QueueOwner[host.queueCount()];
-    this.queues = new Queue[host.queueCount()];
-    this.queueResets = new AtomicIntegerArray(queues.length);
-    for (int i = 0; i < queues.length; i++) {
-      this.owners[i] = owners.apply(i);
-      queues[i] = new Queue();
-      queues[i].size = device.queueMaxSize(i);
-    }
+    this.core = new DeviceCore(host, resets);
+    this.queues = new QueueRegisters(core, owners);
+    this.config = new ConfigRegisters(core, bigEndian);
   }
 
   private final class Notifications implements HostListener {
@@ -162,12 +117,12 @@ public final class DeviceRegisters {
 
   /** What made no sense. */
   public AccessCounters counters() {
-    return counters;
+    return core.counters;
   }
 
   /** How many queues there are. */
   public int queueCount() {
-    return queues.length;
+    return queues.count();
   }
 
   // --- features and status -----------------------------------------------------------------
@@ -186,19 +141,20 @@ public final class DeviceRegisters {
 
   /** A word of what the driver has accepted. */
   public int driverFeatures(int select) {
-    synchronized (lock) {
+    synchronized (core.lock) {
       return select >= 0 && select < FEATURE_WORDS ? driverFeatures[select] : 0;
     }
   }
 
   /** The driver accepts a word of features; ignored once they are final. */
   public void writeDriverFeatures(int select, int value) {
-    synchronized (lock) {
+    synchronized (core.lock) {
       boolean late =
-          resetting || (host.status() & (DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK)) != 0;
+          core.resetting
+              || (host.status() & (DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK)) != 0;
       if (late || select < 0 || select >= FEATURE_WORDS) {
         if (late || value != 0) { // zeros beyond the end mean nothing, and Linux may write them
-          counters.ignoredWrite();
+          core.counters.ignoredWrite();
         }
         return;
       }
@@ -233,7 +189,7 @@ public final class DeviceRegisters {
    * others.
    */
   public void writeLegacyFeatures(int value) {
-    synchronized (lock) {
+    synchronized (core.lock) {
       writeDriverFeatures(0, value);
       for (int i = 1; i < FEATURE_WORDS; i++) {
         if (driverFeatures[i] != 0) {
@@ -245,7 +201,8 @@ public final class DeviceRegisters {
 
   /** The device status; not 0 before a reset is done. */
   public int status() {
-    return host.status();
+    // The host is done before what is kept here; and one that was 0 would be taken for the end.
+    return core.resetting ? statusAtReset | DeviceStatus.ACKNOWLEDGE : host.status();
   }
 
   /** The driver writes the device status; 0 resets. */
@@ -254,19 +211,19 @@ public final class DeviceRegisters {
       reset();
       return;
     }
-    if (resetting) { // which may hold the lock for long
-      counters.ignoredWrite();
+    if (core.resetting) { // which may hold the lock for long
+      core.counters.ignoredWrite();
       return;
     }
-    synchronized (lock) {
-      if (resetting || closed) {
-        counters.ignoredWrite();
+    synchronized (core.lock) {
+      if (core.resetting || core.closed) {
+        core.counters.ignoredWrite();
         return;
       }
-      guarded(
+      core.guarded(
           "status " + DeviceStatus.describe(value),
           () -> {
-            host.setBigEndian(bigEndianConfig != null);
+            host.setBigEndian(config.isBigEndian());
             host.writeStatus(value & 0xff);
           });
     }
@@ -280,11 +237,11 @@ public final class DeviceRegisters {
    * @return whether the device is live now
    */
   public boolean startEarly() {
-    if (resetting) {
+    if (core.resetting) {
       return false;
     }
-    synchronized (lock) {
-      if (!closed && (host.status() & DeviceStatus.DRIVER) != 0) {
+    synchronized (core.lock) {
+      if (!core.closed && (host.status() & DeviceStatus.DRIVER) != 0) {
         writeStatus(host.status() | DeviceStatus.DRIVER_OK);
       }
       return host.isLive();
@@ -296,53 +253,34 @@ public final class DeviceRegisters {
    * the status is then not 0 yet, and what is written meanwhile is ignored.
    */
   public void reset() {
-    if (resetting) {
+    if (core.resetting) {
       return;
     }
-    if (resets == null) {
+    if (core.isPatient()) {
       resetNow();
       return;
     }
     Future<?> done;
-    synchronized (lock) {
-      if (resetting || closed) {
+    synchronized (core.lock) {
+      if (core.resetting || core.closed) {
         return;
       }
-      resetting = true;
-      done = resets.submit(this::resetNow);
+      statusAtReset = host.status();
+      core.resetting = true;
+      done = core.start(this::resetNow);
     }
-    await(done);
-  }
-
-  private void await(Future<?> done) {
-    try {
-      done.get(PATIENCE_MS, TimeUnit.MILLISECONDS);
-    } catch (TimeoutException slow) {
-      LOG.log(Level.INFO, "device {0} is still being reset", host.device().deviceId());
-    } catch (ExecutionException e) {
-      throw new AssertionError(e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
+    core.await(done);
   }
 
   private void resetNow() {
-    synchronized (lock) {
-      guarded("reset", host::reset);
+    synchronized (core.lock) {
+      core.guarded("reset", host::reset);
       isr.set(0);
-      for (int i = 0; i < queues.length; i++) {
-        forget(i);
-      }
       Arrays.fill(driverFeatures, 0);
       interrupts.deviceReset();
-      resetting = false;
-      applyAccess();
+      core.resetting = false;
+      queues.forgetAll();
     }
-  }
-
-  private void forget(int queue) {
-    queues[queue] = new Queue();
-    queues[queue].size = host.device().queueMaxSize(queue);
   }
 
   // --- interrupt status --------------------------------------------------------------------
@@ -364,42 +302,6 @@ public final class DeviceRegisters {
 
   // --- queues ------------------------------------------------------------------------------
 
-  /** Whether there is a queue with this number. */
-  public boolean hasQueue(int queue) {
-    return queue >= 0 && queue < queues.length;
-  }
-
-  /** The largest size of a queue; 0 where there is none. */
-  public int queueMaxSize(int queue) {
-    return hasQueue(queue) ? host.device().queueMaxSize(queue) : 0;
-  }
-
-  /** The size that the driver has chosen, first the largest; 0 where there is no queue. */
-  public int queueSize(int queue) {
-    synchronized (lock) {
-      return hasQueue(queue) ? queues[queue].size : 0;
-    }
-  }
-
-  /** The driver chooses a size, which is checked when the queue is enabled. */
-  public void writeQueueSize(int queue, int size) {
-    configure(queue, q -> q.size = size);
-  }
-
-  /** One of the three addresses of a queue, by {@link Area}. */
-  public long queueAddress(int queue, Area area) {
-    synchronized (lock) {
-      if (!hasQueue(queue)) {
-        return 0;
-      }
-      return switch (area) {
-        case DESCRIPTOR -> queues[queue].descriptorArea;
-        case DRIVER -> queues[queue].driverArea;
-        case DEVICE -> queues[queue].deviceArea;
-      };
-    }
-  }
-
   /** The parts of a queue (virtio 1.4, Basic Facilities of a Virtio Device / Virtqueues). */
   public enum Area {
     DESCRIPTOR,
@@ -407,59 +309,44 @@ public final class DeviceRegisters {
     DEVICE
   }
 
+  /** Whether there is a queue with this number. */
+  public boolean hasQueue(int queue) {
+    return queues.has(queue);
+  }
+
+  /** The largest size of a queue; 0 where there is none. */
+  public int queueMaxSize(int queue) {
+    return queues.maxSize(queue);
+  }
+
+  /** The size that the driver has chosen, first the largest; 0 where there is no queue. */
+  public int queueSize(int queue) {
+    return queues.size(queue);
+  }
+
+  /** The driver chooses a size, which is checked when the queue is enabled. */
+  public void writeQueueSize(int queue, int size) {
+    queues.writeSize(queue, size);
+  }
+
+  /** One of the three addresses of a queue, by {@link Area}. */
+  public long queueAddress(int queue, Area area) {
+    return queues.address(queue, area);
+  }
+
   /** The driver says where a part of a queue is: 64 bits. */
   public void writeQueueAddress(int queue, Area area, long address) {
-    configure(
-        queue,
-        q -> {
-          switch (area) {
-            case DESCRIPTOR -> q.descriptorArea = address;
-            case DRIVER -> q.driverArea = address;
-            case DEVICE -> q.deviceArea = address;
-          }
-        });
-  }
-
-  private interface Change {
-    void on(Queue queue);
-  }
-
-  private void configure(int queue, Change change) {
-    synchronized (lock) {
-      if (!hasQueue(queue) || queues[queue].enabled || resetting) {
-        counters.ignoredWrite();
-        return;
-      }
-      change.on(queues[queue]);
-    }
+    queues.writeAddress(queue, area, address);
   }
 
   /** Whether a queue is enabled. */
   public boolean queueEnabled(int queue) {
-    synchronized (lock) {
-      return hasQueue(queue) && queues[queue].enabled;
-    }
+    return queues.isEnabled(queue);
   }
 
   /** Enables a queue with what was written about it. */
   public void enableQueue(int queue) {
-    synchronized (lock) {
-      if (!hasQueue(queue) || queues[queue].enabled || resetting || closed) {
-        counters.ignoredWrite();
-        return;
-      }
-      Queue q = queues[queue];
-      q.enabled = true;
-      start(queue, q.size, q.descriptorArea, q.driverArea, q.deviceArea);
-    }
-  }
-
-  private void start(int queue, int size, long descriptors, long driver, long device) {
-    boolean packed = host.driverFeatures().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
-    QueueLayout layout =
-        new QueueLayout(size, descriptors, driver, device, packed ? QueueLayout.PACKED_START : 0);
-    queues[queue].layout = layout;
-    guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
+    queues.enable(queue);
   }
 
   /**
@@ -467,36 +354,17 @@ public final class DeviceRegisters {
    * forgets what was written about it. As {@link #reset}, it may go on when this returns.
    */
   public void resetQueue(int queue) {
-    if (!hasQueue(queue) || resetting || queueResets.get(queue) != 0) {
-      counters.ignoredWrite();
-      return;
-    }
-    if (resets == null) {
-      resetQueueNow(queue);
-    } else {
-      queueResets.set(queue, 1);
-      await(resets.submit(() -> resetQueueNow(queue)));
-    }
-  }
-
-  private void resetQueueNow(int queue) {
-    synchronized (lock) {
-      guarded("reset of queue " + queue, () -> host.resetQueue(queue));
-      forget(queue);
-      queueResets.set(queue, 0);
-    }
+    queues.reset(queue);
   }
 
   /** Whether a queue is being reset. Takes no lock. */
   public boolean queueResetting(int queue) {
-    return hasQueue(queue) && queueResets.get(queue) != 0;
+    return queues.isResetting(queue);
   }
 
   /** The page number at which a legacy driver has put a queue; 0 for none. */
   public long queuePfn(int queue) {
-    synchronized (lock) {
-      return hasQueue(queue) ? queues[queue].pfn : 0;
-    }
+    return queues.pfn(queue);
   }
 
   /**
@@ -508,39 +376,17 @@ public final class DeviceRegisters {
    * @param align of the used ring, in bytes
    */
   public void writeQueuePfn(int queue, long pfn, long pageSize, long align) {
-    if (pfn == 0) {
-      resetQueue(queue);
-      return;
-    }
-    synchronized (lock) {
-      boolean sane = Long.bitCount(pageSize) == 1 && Long.bitCount(align) == 1;
-      if (!hasQueue(queue) || queues[queue].enabled || resetting || closed || !sane) {
-        counters.ignoredWrite();
-        return;
-      }
-      Queue q = queues[queue];
-      q.pfn = pfn;
-      q.enabled = true;
-      long descriptors = pfn * pageSize;
-      long driver = descriptors + SplitRing.descSize(q.size);
-      long device = driver + SplitRing.availSize(q.size) + align - 1 & -align;
-      start(queue, q.size, descriptors, driver, device);
-    }
+    queues.writePfn(queue, pfn, pageSize, align);
   }
 
   /**
    * A notification has arrived, with this value (virtio 1.4, Driver Notifications). Takes no lock.
    */
   public void notified(int value) {
-    int queue = host.notified(value);
-    if (queue >= 0) {
-      owners[queue].wakeUp();
-    } else {
-      counters.ignoredNotification();
-    }
+    queues.notified(value);
   }
 
-  /** What a driver is to write instead of the number of a queue; the number where there is none. */
+  /** What a driver is to write instead of the number of a queue; 0 where there is none. */
   public int notificationConfigData(int queue) {
     try {
       return host.notificationConfigData(queue);
@@ -556,49 +402,17 @@ public final class DeviceRegisters {
     return host.config().generation();
   }
 
-  /** Reads from the device configuration space; zeros behind its end. */
+  /** Reads from the device configuration space, 1 to 8 bytes; zeros behind its end. */
   public long readConfig(long offset, int width, boolean legacy) {
-    if (offset < 0 || offset >= host.config().size()) {
-      counters.ignoredRead();
-      return 0;
-    }
-    byte[] bytes = new byte[width];
-    int inside = (int) Math.min(width, host.config().size() - offset);
-    byte[] there = new byte[inside];
-    if (legacy && bigEndianConfig != null) {
-      bigEndianConfig.read((int) offset, there);
-    } else {
-      host.config().read((int) offset, there);
-    }
-    System.arraycopy(there, 0, bytes, 0, inside);
-    long value = 0;
-    for (int i = 0; i < width; i++) {
-      value |= (bytes[i] & 0xffL) << (8 * i);
-    }
-    return value;
+    return config.read(offset, width, legacy);
   }
 
-  /** Writes to the device configuration space; what is no writable field is ignored. */
+  /**
+   * Writes to the device configuration space: a field, an element of an array, half of a field of
+   * 64 bits; by the legacy interface any bytes. What is not writable is ignored.
+   */
   public void writeConfig(long offset, int width, long value, boolean legacy) {
-    byte[] bytes = new byte[width];
-    for (int i = 0; i < width; i++) {
-      bytes[i] = (byte) (value >>> (8 * i));
-    }
-    synchronized (lock) {
-      if (offset < 0 || offset >= host.config().size() || resetting) {
-        counters.ignoredWrite();
-        return;
-      }
-      guarded(
-          "configuration",
-          () -> {
-            if (legacy && bigEndianConfig != null) {
-              bigEndianConfig.write((int) offset, bytes);
-            } else {
-              host.writeConfig((int) offset, bytes);
-            }
-          });
-    }
+    config.write(offset, width, value, legacy);
   }
 
   // --- memory and life ---------------------------------------------------------------------
@@ -607,23 +421,13 @@ public final class DeviceRegisters {
    * Replaces guest memory. When it returns, nothing refers to what was there before; queues whose
    * rings are gone are broken.
    */
-  public void setMemory(GuestMemory newMemory) {
-    synchronized (lock) {
-      memory = newMemory;
-      if (mayAccess) {
-        guarded("memory", () -> host.setMemory(memory, queue -> queues[queue].layout));
-      }
-    }
+  public void setMemory(GuestMemory memory) {
+    queues.setMemory(memory);
   }
 
   /** Adds to guest memory, without a stop ({@link DeviceHost#growMemory}). */
   public void growMemory(GuestMemory larger) {
-    synchronized (lock) {
-      memory = larger;
-      if (mayAccess) {
-        guarded("memory", () -> host.growMemory(larger));
-      }
-    }
+    queues.growMemory(larger);
   }
 
   /**
@@ -632,77 +436,14 @@ public final class DeviceRegisters {
    * on once it may again.
    */
   public void setMayAccess(boolean may) {
-    accessWanted = may;
-    if (!resetting) {
-      applyAccess();
-    }
-  }
-
-  private void applyAccess() {
-    synchronized (lock) {
-      boolean may = accessWanted;
-      if (may == mayAccess) {
-        return;
-      }
-      mayAccess = may;
-      boolean healthy = (host.status() & DeviceStatus.DEVICE_NEEDS_RESET) == 0;
-      for (int i = 0; !may && healthy && i < queues.length; i++) {
-        hold(i);
-      }
-      GuestMemory now = may ? memory : GuestMemory.EMPTY;
-      guarded("memory", () -> host.setMemory(now, queue -> queues[queue].layout));
-      for (int i = 0; may && i < queues.length; i++) {
-        resume(i);
-      }
-    }
-  }
-
-  private void hold(int queue) {
-    guarded(
-        "halt of queue " + queue,
-        () -> {
-          if (host.isRunning(queue)) {
-            QueueLayout was = queues[queue].layout;
-            queues[queue].layout =
-                new QueueLayout(
-                    was.size(),
-                    was.descriptorArea(),
-                    was.driverArea(),
-                    was.deviceArea(),
-                    host.stopQueue(queue));
-            queues[queue].held = true;
-          }
-        });
-  }
-
-  private void resume(int queue) {
-    if (queues[queue].held) {
-      queues[queue].held = false;
-      QueueLayout layout = queues[queue].layout;
-      guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
-    }
+    queues.setMayAccess(may);
   }
 
   /** Resets the device for the last time. Waits. */
   public void close() {
-    synchronized (lock) {
-      closed = true;
-      guarded("end", host::reset);
-    }
-  }
-
-  private interface Action {
-    void run() throws PeerFault;
-  }
-
-  private void guarded(String what, Action action) {
-    try {
-      action.run();
-    } catch (PeerFault refused) {
-      counters.ignoredWrite();
-    } catch (RuntimeException bug) {
-      // The device's bug, or a queue of it that does not end.
-      LOG.log(Level.ERROR, "device " + host.device().deviceId() + ": " + what + " failed", bug);
+    synchronized (core.lock) {
+      core.closed = true;
+      core.guarded("end", host::reset);
     }
   }
 }

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.transport.registers;
+
+import io.jvirtio.device.DeviceHost;
+import io.jvirtio.device.QueueOwner;
+import io.jvirtio.memory.GuestMemory;
+import io.jvirtio.queue.QueueLayout;
+import io.jvirtio.spec.DeviceStatus;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.spec.SplitRing;
+import io.jvirtio.transport.registers.DeviceRegisters.Area;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.function.IntFunction;
+
+/** The queues of {@link DeviceRegisters}, which says what the methods do. Thread-safe. */
+final class QueueRegisters {
+  /** What a driver has written about one queue. Under the lock. */
+  private static final class Queue {
+    int size;
+    long descriptorArea;
+    long driverArea;
+    long deviceArea;
+    boolean enabled;
+    long pfn;
+
+    /** What it was enabled with. */
+    QueueLayout layout;
+
+    /** Runs again once memory may be accessed. */
+    boolean held;
+  }
+
+  private final DeviceCore core;
+  private final DeviceHost host;
+  private final QueueOwner[] owners;
+  private final Queue[] queues;
+
+  /** By queue, whether it is being reset. */
+  private final AtomicIntegerArray resets;
+
+  private GuestMemory memory = GuestMemory.EMPTY;
+  private boolean mayAccess = true;
+  private volatile boolean accessWanted = true;
+
+  QueueRegisters(DeviceCore core, IntFunction<? extends QueueOwner> owners) {
+    this.core = core;
+    this.host = core.host;
+    this.owners = new QueueOwner[host.queueCount()];
+    this.queues = new Queue[host.queueCount()];
+    this.resets = new AtomicIntegerArray(queues.length);
+    for (int i = 0; i < queues.length; i++) {
+      this.owners[i] = owners.apply(i);
+      forget(i);
+    }
+  }
+
+  private void forget(int queue) {
+    queues[queue] = new Queue();
+    queues[queue].size = host.device().queueMaxSize(queue);
+  }
+
+  /** The device was reset. Under the lock. */
+  void forgetAll() {
+    for (int i = 0; i < queues.length; i++) {
+      forget(i);
+    }
+    applyAccess();
+  }
+
+  int count() {
+    return queues.length;
+  }
+
+  boolean has(int queue) {
+    return queue >= 0 && queue < queues.length;
+  }
+
+  int maxSize(int queue) {
+    return has(queue) ? host.device().queueMaxSize(queue) : 0;
+  }
+
+  int size(int queue) {
+    synchronized (core.lock) {
+      return has(queue) ? queues[queue].size : 0;
+    }
+  }
+
+  void writeSize(int queue, int size) {
+    configure(queue, q -> q.size = size);
+  }
+
+  long address(int queue, Area area) {
+    synchronized (core.lock) {
+      if (!has(queue)) {
+        return 0;
+      }
+      return switch (area) {
+        case DESCRIPTOR -> queues[queue].descriptorArea;
+        case DRIVER -> queues[queue].driverArea;
+        case DEVICE -> queues[queue].deviceArea;
+      };
+    }
+  }
+
+  void writeAddress(int queue, Area area, long address) {
+    configure(
+        queue,
+        q -> {
+          switch (area) {
+            case DESCRIPTOR -> q.descriptorArea = address;
+            case DRIVER -> q.driverArea = address;
+            case DEVICE -> q.deviceArea = address;
+          }
+        });
+  }
+
+  private interface Change {
+    void on(Queue queue);
+  }
+
+  private void configure(int queue, Change change) {
+    synchronized (core.lock) {
+      if (!has(queue) || queues[queue].enabled || core.resetting) {
+        core.counters.ignoredWrite();
+        return;
+      }
+      change.on(queues[queue]);
+    }
+  }
+
+  boolean isEnabled(int queue) {
+    synchronized (core.lock) {
+      return has(queue) && queues[queue].enabled;
+    }
+  }
+
+  void enable(int queue) {
+    synchronized (core.lock) {
+      if (!has(queue) || queues[queue].enabled || core.resetting || core.closed) {
+        core.counters.ignoredWrite();
+        return;
+      }
+      Queue q = queues[queue];
+      q.enabled = true;
+      start(queue, q.size, q.descriptorArea, q.driverArea, q.deviceArea);
+    }
+  }
+
+  private void start(int queue, int size, long descriptors, long driver, long device) {
+    boolean packed = host.driverFeatures().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    QueueLayout layout =
+        new QueueLayout(size, descriptors, driver, device, packed ? QueueLayout.PACKED_START : 0);
+    queues[queue].layout = layout;
+    core.guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
+  }
+
+  void reset(int queue) {
+    if (!has(queue) || core.resetting || resets.get(queue) != 0) {
+      core.counters.ignoredWrite();
+      return;
+    }
+    if (core.isPatient()) {
+      resetNow(queue);
+    } else {
+      resets.set(queue, 1);
+      core.await(core.start(() -> resetNow(queue)));
+    }
+  }
+
+  private void resetNow(int queue) {
+    synchronized (core.lock) {
+      core.guarded("reset of queue " + queue, () -> host.resetQueue(queue));
+      forget(queue);
+      resets.set(queue, 0);
+    }
+  }
+
+  boolean isResetting(int queue) {
+    return has(queue) && resets.get(queue) != 0;
+  }
+
+  long pfn(int queue) {
+    synchronized (core.lock) {
+      return has(queue) ? queues[queue].pfn : 0;
+    }
+  }
+
+  void writePfn(int queue, long pfn, long pageSize, long align) {
+    if (pfn == 0) {
+      reset(queue);
+      return;
+    }
+    synchronized (core.lock) {
+      boolean sane = Long.bitCount(pageSize) == 1 && Long.bitCount(align) == 1;
+      boolean free = has(queue) && !queues[queue].enabled && !core.resetting && !core.closed;
+      if (!sane || !free) {
+        core.counters.ignoredWrite();
+        return;
+      }
+      Queue q = queues[queue];
+      q.pfn = pfn;
+      q.enabled = true;
+      long descriptors = pfn * pageSize;
+      long driver = descriptors + SplitRing.descSize(q.size);
+      long device = driver + SplitRing.availSize(q.size) + align - 1 & -align;
+      start(queue, q.size, descriptors, driver, device);
+    }
+  }
+
+  void notified(int value) {
+    int queue = host.notified(value);
+    if (queue >= 0) {
+      owners[queue].wakeUp();
+    } else {
+      core.counters.ignoredNotification();
+    }
+  }
+
+  // --- memory ------------------------------------------------------------------------------
+
+  void setMemory(GuestMemory newMemory) {
+    synchronized (core.lock) {
+      memory = newMemory;
+      if (mayAccess) {
+        replaceMemory(newMemory);
+      }
+    }
+  }
+
+  private void replaceMemory(GuestMemory by) {
+    core.guarded("memory", () -> host.setMemory(by, queue -> queues[queue].layout));
+  }
+
+  void growMemory(GuestMemory larger) {
+    synchronized (core.lock) {
+      memory = larger;
+      if (mayAccess) {
+        core.guarded("memory", () -> host.growMemory(larger));
+      }
+    }
+  }
+
+  void setMayAccess(boolean may) {
+    accessWanted = may;
+    if (!core.resetting) {
+      applyAccess();
+    }
+  }
+
+  private void applyAccess() {
+    synchronized (core.lock) {
+      boolean may = accessWanted;
+      if (may == mayAccess) {
+        return;
+      }
+      mayAccess = may;
+      boolean healthy = (host.status() & DeviceStatus.DEVICE_NEEDS_RESET) == 0;
+      for (int i = 0; !may && healthy && i < queues.length; i++) {
+        hold(i);
+      }
+      replaceMemory(may ? memory : GuestMemory.EMPTY);
+      for (int i = 0; may && i < queues.length; i++) {
+        resume(i);
+      }
+    }
+  }
+
+  /** Stops a queue that runs, to go on where it stopped. */
+  private void hold(int queue) {
+    core.guarded(
+        "halt of queue " + queue,
+        () -> {
+          if (host.isRunning(queue)) {
+            QueueLayout was = queues[queue].layout;
+            queues[queue].layout =
+                new QueueLayout(
+                    was.size(),
+                    was.descriptorArea(),
+                    was.driverArea(),
+                    was.deviceArea(),
+                    host.stopQueue(queue));
+            queues[queue].held = true;
+          }
+        });
+  }
+
+  private void resume(int queue) {
+    if (queues[queue].held) {
+      queues[queue].held = false;
+      QueueLayout layout = queues[queue].layout;
+      core.guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
+    }
+  }
+}
