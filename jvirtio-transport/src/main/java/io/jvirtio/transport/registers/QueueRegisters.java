@@ -4,6 +4,7 @@ package io.jvirtio.transport.registers;
 import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.GuestMemory;
+import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.QueueLayout;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.ReservedFeatures;
@@ -26,7 +27,7 @@ final class QueueRegisters {
     /** What it was enabled with. */
     QueueLayout layout;
 
-    /** Runs again once memory may be accessed. */
+    /** Runs again once its rings may be accessed. */
     boolean held;
   }
 
@@ -222,7 +223,14 @@ final class QueueRegisters {
     synchronized (core.lock) {
       memory = newMemory;
       if (mayAccess) {
+        boolean healthy = isHealthy();
+        for (int i = 0; healthy && i < queues.length; i++) {
+          if (queues[i].layout != null && !reaches(queues[i].layout)) {
+            hold(i);
+          }
+        }
         replaceMemory(newMemory);
+        resume();
       }
     }
   }
@@ -236,6 +244,7 @@ final class QueueRegisters {
       memory = larger;
       if (mayAccess) {
         core.guarded("memory", () -> host.growMemory(larger));
+        resume();
       }
     }
   }
@@ -254,14 +263,32 @@ final class QueueRegisters {
         return;
       }
       mayAccess = may;
-      boolean healthy = (host.status() & DeviceStatus.DEVICE_NEEDS_RESET) == 0;
+      boolean healthy = isHealthy();
       for (int i = 0; !may && healthy && i < queues.length; i++) {
         hold(i);
       }
       replaceMemory(may ? memory : GuestMemory.EMPTY);
-      for (int i = 0; may && i < queues.length; i++) {
-        resume(i);
+      if (may) {
+        resume();
       }
+    }
+  }
+
+  private boolean isHealthy() {
+    return (host.status() & DeviceStatus.DEVICE_NEEDS_RESET) == 0;
+  }
+
+  /** Whether the rings of a queue are in memory: firmware moves memory about while queues run. */
+  private boolean reaches(QueueLayout layout) {
+    boolean packed = host.driverFeatures().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    int size = layout.size();
+    try {
+      memory.contiguous(layout.descriptorArea(), SplitRing.descSize(size)); // of both formats
+      memory.contiguous(layout.driverArea(), packed ? 4 : SplitRing.availSize(size));
+      memory.contiguous(layout.deviceArea(), packed ? 4 : SplitRing.usedSize(size));
+      return true;
+    } catch (PeerFault elsewhere) {
+      return false;
     }
   }
 
@@ -284,11 +311,15 @@ final class QueueRegisters {
         });
   }
 
-  private void resume(int queue) {
-    if (queues[queue].held) {
-      queues[queue].held = false;
+  /** Starts again what is held, and has its rings in memory. */
+  private void resume() {
+    for (int i = 0; i < queues.length; i++) {
+      int queue = i;
       QueueLayout layout = queues[queue].layout;
-      core.guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
+      if (queues[queue].held && reaches(layout)) {
+        queues[queue].held = false;
+        core.guarded("queue " + queue, () -> host.startQueue(queue, layout, owners[queue], false));
+      }
     }
   }
 }
