@@ -21,6 +21,7 @@ public final class Mapping implements AutoCloseable {
   private static final int PROT_READ = 1;
   private static final int PROT_WRITE = 2;
   private static final int MAP_SHARED = 1;
+  private static final int MAP_PRIVATE = 2;
   private static final int MAP_NORESERVE = 0x4000;
   private static final int MADV_DONTDUMP = 16;
   private static final long HUGETLBFS_MAGIC = 0x958458f6L;
@@ -85,7 +86,8 @@ public final class Mapping implements AutoCloseable {
       length = Math.addExact(length, page - 1) & -page;
     }
     int protection = options.contains(MapOption.READ_ONLY) ? PROT_READ : PROT_READ | PROT_WRITE;
-    long flags = MAP_SHARED | MAP_NORESERVE;
+    int visible = options.contains(MapOption.PRIVATE) ? MAP_PRIVATE : MAP_SHARED;
+    long flags = visible | MAP_NORESERVE;
     long base =
         LinuxException.check(
             "mmap", Libc.retry(SystemCall.MMAP, 0, length, protection, flags, fd.value(), start));
