@@ -34,6 +34,7 @@ class ArchitectureTest {
     "transport, core",
     "vhost, core linux",
     "qtest, core linux transport",
+    "vfio, core linux transport",
     "devices, core",
     "drivers, core",
     "backends, devices linux",
@@ -66,7 +67,16 @@ class ArchitectureTest {
   @Test
   void librariesDependOnTheJdkAlone() {
     for (String module :
-        List.of("core", "linux", "transport", "vhost", "qtest", "devices", "drivers", "backends")) {
+        List.of(
+            "core",
+            "linux",
+            "transport",
+            "vhost",
+            "qtest",
+            "vfio",
+            "devices",
+            "drivers",
+            "backends")) {
       for (Requires requires : descriptor(module).requires()) {
         String name = requires.name();
         assertTrue(

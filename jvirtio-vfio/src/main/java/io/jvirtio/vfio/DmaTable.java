@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.vfio;
+
+import io.jvirtio.linux.Errno;
+import io.jvirtio.linux.Fd;
+import io.jvirtio.linux.LinuxException;
+import io.jvirtio.linux.MapOption;
+import io.jvirtio.linux.Mapping;
+import io.jvirtio.memory.GuestMemory;
+import io.jvirtio.memory.MemoryRegion;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.NavigableMap;
+import java.util.TreeMap;
+
+/**
+ * The memory that a client has made reachable ("VFIO_USER_DMA_MAP"), by DMA address. Regions that
+ * came with a file are mapped; of the others it is only known that they are there.
+ *
+ * <p>Control thread only.
+ */
+final class DmaTable {
+  /** The most regions at a time: more than any machine has without an IOMMU. */
+  static final int MAX_REGIONS = 4096;
+
+  /** One DMA_MAP; no mapping where it came without a file. */
+  record Region(long address, long size, boolean writable, Mapping mapping) {
+    boolean isMapped() {
+      return mapping != null;
+    }
+
+    boolean holds(long at) {
+      return Long.compareUnsigned(at - address, size) < 0;
+    }
+
+    boolean isInside(long start, long bytes) {
+      long lead = address - start;
+      return Long.compareUnsigned(lead, bytes) < 0 && Long.compareUnsigned(size, bytes - lead) <= 0;
+    }
+  }
+
+  private final NavigableMap<Long, Region> regions = new TreeMap<>(Long::compareUnsigned);
+
+  int size() {
+    return regions.size();
+  }
+
+  /**
+   * Adds a region.
+   *
+   * @param fd its file, which stays the caller's; null when there is none
+   * @throws CommandRefused when it overlaps another (EEXIST), there are too many (ENOSPC), or the
+   *     file does not hold it or cannot be mapped; nothing has changed then
+   */
+  Region add(ClientMessage.DmaMap map, Fd fd) throws CommandRefused {
+    if (regions.size() >= MAX_REGIONS) {
+      throw new CommandRefused(Errno.ENOSPC, "more than " + MAX_REGIONS + " DMA regions");
+    }
+    Map.Entry<Long, Region> below = regions.floorEntry(map.address() + (map.size() - 1));
+    if (below != null
+        && (below.getValue().holds(map.address())
+            || Long.compareUnsigned(below.getKey() - map.address(), map.size()) < 0)) {
+      throw new CommandRefused(
+          Errno.EEXIST, String.format("DMA region at 0x%x overlaps another", map.address()));
+    }
+    Mapping mapping = null;
+    if (fd != null) {
+      // What the device may not write is a copy as soon as it does: a mapping without permission
+      // to write would end the process then.
+      MapOption[] options =
+          map.writable() ? new MapOption[] {} : new MapOption[] {MapOption.PRIVATE};
+      try {
+        mapping = Mapping.shared(fd, map.offset(), map.size(), options);
+      } catch (LinuxException e) {
+        throw new CommandRefused(e.errno(), "DMA region cannot be mapped: " + e.getMessage());
+      }
+    }
+    Region region = new Region(map.address(), map.size(), map.writable(), mapping);
+    regions.put(map.address(), region);
+    return region;
+  }
+
+  /**
+   * Takes away every region inside a range.
+   *
+   * @return those; their mappings are still there
+   * @throws CommandRefused when the range cuts a region; nothing has changed then
+   */
+  List<Region> remove(ClientMessage.DmaUnmap unmap) throws CommandRefused {
+    List<Region> removed = new ArrayList<>();
+    if (unmap.all()) {
+      removed.addAll(regions.values());
+    } else {
+      long last = unmap.address() + (unmap.size() - 1);
+      Map.Entry<Long, Region> first = regions.floorEntry(unmap.address());
+      if (first != null && first.getValue().holds(unmap.address())) {
+        removed.add(first.getValue());
+      }
+      for (Region region : regions.subMap(unmap.address(), false, last, true).values()) {
+        removed.add(region);
+      }
+      for (Region region : removed) {
+        if (!region.isInside(unmap.address(), unmap.size())) {
+          throw new CommandRefused(
+              Errno.EINVAL, String.format("DMA_UNMAP at 0x%x cuts a region", unmap.address()));
+        }
+      }
+    }
+    removed.forEach(region -> regions.remove(region.address()));
+    return removed;
+  }
+
+  /** Takes away everything. */
+  List<Region> clear() {
+    List<Region> removed = List.copyOf(regions.values());
+    regions.clear();
+    return removed;
+  }
+
+  /** The snapshot for the device: what is mapped. */
+  GuestMemory guest() {
+    List<MemoryRegion> mapped = new ArrayList<>();
+    for (Region region : regions.values()) {
+      if (region.isMapped()) {
+        mapped.add(new MemoryRegion(region.address(), region.size(), region.mapping().address()));
+      }
+    }
+    return GuestMemory.of(mapped);
+  }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The vfio-user protocol, its server ("vfio-user Protocol Specification", QEMU's
+ * docs/interop/vfio-user): a whole PCI function in this process, which a client plugs into its
+ * machine.
+ *
+ * <p>{@link io.jvirtio.vfio.VfioUserServer} accepts clients; a {@code VfioUserSession} serves one
+ * of them; {@link io.jvirtio.vfio.VfioUserCodec} turns bytes into checked messages and has no side
+ * effect. A {@code DmaTable} is the memory of the client, {@code ClientInterrupts} are its
+ * eventfds.
+ */
+package io.jvirtio.vfio;
