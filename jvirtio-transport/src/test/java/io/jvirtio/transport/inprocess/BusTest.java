@@ -160,7 +160,7 @@ class BusTest {
   @ParameterizedTest
   @EnumSource
   void aQueueHasWhatItsFormatAllowsOfTheDevicesSize(Sides sides) throws IOException {
-    echo = new EchoDevice(1, 29);
+    echo = new EchoDevice(1, 42, 29);
     start(sides, options);
     boolean packed = device.hasFeature(ReservedFeatures.VIRTIO_F_RING_PACKED);
     assertEquals(packed ? 29 : 16, transport.queueMaxSize(0));

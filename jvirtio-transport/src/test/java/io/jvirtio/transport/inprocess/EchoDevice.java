@@ -33,6 +33,7 @@ final class EchoDevice implements VirtioDevice {
 
   private final int queues;
   private final int maxSize;
+  private final int deviceId;
   private final ConfigSpace config =
       new ConfigSpace(Struct.named("echo").le64("capacity").le16("mode").u8("mac", 3).size(13))
           .set("capacity", 0x1122334455667788L)
@@ -43,11 +44,17 @@ final class EchoDevice implements VirtioDevice {
   private volatile boolean faulting;
 
   EchoDevice(int queues) {
-    this(queues, MAX_SIZE);
+    this(queues, 42);
   }
 
-  EchoDevice(int queues, int maxSize) {
+  /** With an id, since not all devices have a legacy interface. */
+  EchoDevice(int queues, int deviceId) {
+    this(queues, deviceId, MAX_SIZE);
+  }
+
+  EchoDevice(int queues, int deviceId, int maxSize) {
     this.queues = queues;
+    this.deviceId = deviceId;
     this.maxSize = maxSize;
   }
 
@@ -74,7 +81,7 @@ final class EchoDevice implements VirtioDevice {
 
   @Override
   public int deviceId() {
-    return 42;
+    return deviceId;
   }
 
   @Override
