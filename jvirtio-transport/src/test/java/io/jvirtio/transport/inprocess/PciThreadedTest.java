@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.transport.inprocess;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.jvirtio.driver.DriverDevice;
+import io.jvirtio.driver.DriverDevice.State;
+import io.jvirtio.driver.DriverQueueSet;
+import io.jvirtio.linux.EventLoop;
+import io.jvirtio.linux.LoopMode;
+import io.jvirtio.memory.FaultReason;
+import io.jvirtio.memory.PeerFault;
+import io.jvirtio.queue.DriverQueue;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Our PCI driver on our PCI function, on threads of their own: no interrupt is lost. */
+class PciThreadedTest {
+  private final Loops loops = new Loops();
+  private PciBench bench;
+
+  static List<PciKind> all() {
+    return PciKind.all();
+  }
+
+  static List<PciKind> modern() {
+    return PciKind.modern();
+  }
+
+  @AfterEach
+  void close() {
+    if (bench != null) {
+      bench.close();
+    }
+    loops.close();
+  }
+
+  private PciBench bench(PciKind kind, int queues) throws IOException {
+    bench =
+        new PciBench(
+            queues,
+            loops.start("device", LoopMode.EVENT),
+            loops.start("driver", LoopMode.EVENT),
+            kind.device(),
+            kind.driver());
+    return bench;
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void everyBufferComesBack(PciKind kind) throws IOException {
+    FeatureBits eventIdx = FeatureBits.of(ReservedFeatures.VIRTIO_F_EVENT_IDX);
+    bench(kind, 2);
+    for (int depth : new int[] {1, 3, 20}) {
+      for (FeatureBits without : List.of(FeatureBits.NONE, eventIdx)) {
+        bench.start(depth, without);
+        bench.sendAndAwait(3000);
+        bench.transport.reset();
+        bench.transport.deleteQueues();
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void nothingIsLostHoweverTheSidesMeet(PciKind kind) throws IOException {
+    bench(kind, 1).start(2);
+    bench.device.shake = Shake.of(2);
+    bench.driver().shake = Shake.of(~2);
+    // Only what comes back makes room for more, so what is lost stays lost.
+    bench.sendAndAwait(5000);
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void resetsWithRequestsInFlight(PciKind kind) throws IOException {
+    bench(kind, 2);
+    for (int i = 0; i < 10; i++) {
+      bench.start(10);
+      bench.send(1_000_000_000);
+      long some = i * 20;
+      bench.until("some back", () -> bench.driver().completed >= some);
+      bench.transport.reset();
+      for (int q = 0; q < 2; q++) {
+        EchoDriver driver = bench.drivers.get(q);
+        DriverQueue queue = bench.queues.get(q);
+        bench.until("told", () -> driver.broken != null);
+        assertNull(driver.mismatch);
+        bench.onOwner(() -> driver.detach(queue));
+        assertEquals(0, driver.inFlight());
+      }
+      bench.transport.deleteQueues();
+    }
+    bench.start(10);
+    bench.sendAndAwait(1000);
+  }
+
+  @ParameterizedTest
+  @MethodSource("modern")
+  void aQueueIsResetAndResizedWhileTheOtherRuns(PciKind kind) throws IOException {
+    bench(kind, 2).start(10);
+    EchoDriver other = bench.drivers.get(1);
+    DriverQueue busy = bench.queues.get(1);
+    bench.onOwner(() -> other.send(busy, 1_000_000_000));
+    int[] sizes = {64, 4, 32, 8};
+    for (int size : sizes) {
+      bench.onOwner(() -> bench.driver().send(bench.queue(), 100));
+      bench.transport.resetQueue(0);
+      bench.onOwner(
+          () -> {
+            try {
+              bench.driver().take();
+            } catch (PeerFault fault) {
+              throw new AssertionError(fault);
+            }
+            bench.driver().detach(bench.queue());
+          });
+      assertNull(bench.driver().mismatch);
+      bench.transport.enableQueue(0, size);
+      bench.onOwner(() -> bench.driver().send(bench.queue(), 200));
+      bench.until("back", bench.driver()::isDone);
+    }
+    long before = other.completed;
+    bench.until("the other queue goes on", () -> other.completed > before);
+    assertNull(other.broken);
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void queuesMoveBetweenOwnersWhileTheyRun(PciKind kind) throws IOException {
+    bench(kind, 1).start(2);
+    EventLoop[] owners = {(EventLoop) bench.owner, loops.start("other", LoopMode.EVENT)};
+    for (int i = 1; i <= 51; i++) {
+      DriverQueue queue = bench.queue();
+      DriverQueueSet.onOwner(owners[(i + 1) % 2], () -> bench.driver().send(queue, 50));
+      bench.transport.setOwner(0, owners[i % 2]);
+      bench.transport.synchronizeCallbacks();
+      bench.awaitAll();
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void configurationChangesComeFromAnyThread(PciKind kind) throws Exception {
+    bench(kind, 1).start(2);
+    bench.send(5_000);
+    Thread changes =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  for (int i = 1; i <= 200; i++) {
+                    long capacity = i;
+                    bench
+                        .device
+                        .config()
+                        .change(() -> bench.device.config().set("capacity", capacity));
+                  }
+                });
+    byte[] capacity = new byte[8];
+    while (changes.isAlive()) {
+      bench.transport.readConfig(0, capacity);
+    }
+    changes.join();
+    bench.awaitAll();
+    // Several may be told as one, but not the last as none.
+    int told = bench.recorder.changes.get();
+    assertTrue(told <= 200, told + " times");
+    bench.device.config().change(() -> bench.device.config().set("capacity", 7));
+    bench.until("told", () -> bench.recorder.changes.get() > told);
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void aDeviceObjectRecoversFromAFault(PciKind kind) throws IOException {
+    bench(kind, 2);
+    try (DriverDevice found = new DriverDevice(bench.transport)) {
+      EchoType type = new EchoType(2, bench.owner);
+      found.start(type);
+      List<EchoDriver> all = new ArrayList<>();
+      for (int i = 0; i < 3; i++) {
+        sendAll(type, 1_000_000_000);
+        bench.device.fault();
+        bench.until("broken", () -> found.state() == State.BROKEN);
+        assertTrue(found.failure().getMessage().contains("needs a reset"));
+        found.recover(Duration.ofMinutes(1));
+        all.addAll(type.drivers);
+      }
+      sendAll(type, 100);
+      bench.until("back", () -> type.drivers.stream().allMatch(EchoDriver::isDone));
+      all.forEach(driver -> assertNull(driver.mismatch));
+    }
+  }
+
+  private static void sendAll(EchoType type, long count) throws IOException {
+    for (int i = 0; i < type.drivers.size(); i++) {
+      EchoDriver driver = type.drivers.get(i);
+      DriverQueue queue = type.queues.get(i);
+      DriverQueueSet.onOwner(type.owner(), () -> driver.send(queue, count));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("all")
+  void aDeviceObjectHearsThatTheFunctionIsGone(PciKind kind) throws IOException {
+    bench(kind, 2);
+    try (DriverDevice found = new DriverDevice(bench.transport)) {
+      EchoType type = new EchoType(2, bench.owner);
+      found.start(type);
+      sendAll(type, 100);
+      bench.until("back", () -> type.drivers.stream().allMatch(EchoDriver::isDone));
+      bench.bus.remove();
+      found.declareBroken(new PeerFault(FaultReason.DEVICE_SILENT, 0));
+      assertThrows(IOException.class, () -> found.recover(Duration.ofSeconds(1)));
+      bench.until("lost", () -> found.state() == State.LOST);
+      assertEquals(0, type.drivers.stream().filter(d -> d.mismatch != null).count());
+    }
+  }
+}
