@@ -29,7 +29,9 @@ final class PciConfigSpace implements RegisterWindow {
   private static final int REVISION = 0x08;
   private static final int CACHE_LINE = 0x0c;
   private static final int BARS = 0x10;
+  private static final int BARS_END = 0x28;
   private static final int SUBSYSTEM = 0x2c;
+  private static final int ROM = 0x30;
   private static final int CAPABILITIES = 0x34;
   private static final int INTERRUPT_LINE = 0x3c;
   private static final int INTERRUPT_PIN = 0x3d;
@@ -210,7 +212,7 @@ final class PciConfigSpace implements RegisterWindow {
 
   /** System software writes to registers that may be there to find out: that is no mistake. */
   private static boolean isProbe(int offset) {
-    boolean bar = offset >= BARS && offset < CAPABILITIES;
+    boolean bar = offset >= BARS && offset < BARS_END || offset == ROM;
     return bar || offset == STATUS; // whose error bits are cleared by writing them
   }
 }
