@@ -13,7 +13,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.devices.blk.CacheMode;
-import io.jvirtio.testkit.RingFormat;
+import io.jvirtio.drivers.Way;
+import io.jvirtio.transport.inprocess.InProcessOptions;
+import io.jvirtio.transport.inprocess.InProcessTransport;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -32,11 +34,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 @ParameterizedClass
 @EnumSource
 class BlkCallsTest {
-  @Parameter RingFormat format;
+  @Parameter Way way;
 
   @Test
   void whatIsWrittenCanBeRead() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       byte[] data = pattern(8192, 1);
       disk.driver.write(1024, heap(data));
       assertArrayEquals(data, disk.data.read(1024, data.length));
@@ -53,7 +55,9 @@ class BlkCallsTest {
         new InlineDisk(
             device -> device.serial("legacy"),
             driver -> driver,
-            InlineDisk.transport(format).withLegacy(bigEndian))) {
+            (device, owner) ->
+                new InProcessTransport(
+                    device, owner, InProcessOptions.defaults().withLegacy(bigEndian)))) {
       byte[] data = pattern(4096, 2);
       disk.driver.write(512, heap(data));
       byte[] back = new byte[4096];
@@ -69,7 +73,7 @@ class BlkCallsTest {
 
   @Test
   void sharedMemoryIsUsedInPlace() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       MemorySegment shared = disk.driver.allocate(4096);
       byte[] data = pattern(4096, 3);
       disk.data.write(0, data);
@@ -86,7 +90,7 @@ class BlkCallsTest {
 
   @Test
   void memoryOfOneThreadIsCopiedByTheCaller() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format);
+    try (InlineDisk disk = new InlineDisk(way);
         Arena confined = Arena.ofConfined()) {
       MemorySegment mine = confined.allocate(2048);
       disk.data.write(0, pattern(2048, 4));
@@ -100,7 +104,7 @@ class BlkCallsTest {
   @Test
   void largeTransfersAreSplit() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(65536))) {
+        new InlineDisk(way, device -> device, driver -> driver.maxRequestBytes(65536))) {
       byte[] data = pattern(3 << 20, 5);
       disk.driver.write(512, heap(data));
       assertArrayEquals(data, disk.data.read(512, data.length));
@@ -116,7 +120,7 @@ class BlkCallsTest {
   @Test
   void oneSegmentLongerThanTheDeviceTakesIsDescribedBySeveral() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(64 << 20))) {
+        new InlineDisk(way, device -> device, driver -> driver.maxRequestBytes(64 << 20))) {
       // seg_max 126 of size_max 1 MiB.
       assertEquals(126L << 20, disk.driver.limits().maxRequestBytes());
       byte[] data = pattern(32 << 20, 6);
@@ -128,7 +132,7 @@ class BlkCallsTest {
 
   @Test
   void bounceMemoryIsUsedAgain() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       byte[] data = pattern(100_352, 7);
       disk.driver.write(0, heap(data));
       long allocated = disk.driver.memory().allocated();
@@ -141,8 +145,7 @@ class BlkCallsTest {
 
   @Test
   void nothingIsKeptThatExceedsTheLimit() throws IOException {
-    try (InlineDisk disk =
-        new InlineDisk(format, device -> device, driver -> driver.bounceBytes(0))) {
+    try (InlineDisk disk = new InlineDisk(way, device -> device, driver -> driver.bounceBytes(0))) {
       long before = disk.driver.memory().allocated();
       disk.driver.write(0, heap(pattern(1 << 20, 8)));
       assertEquals(before, disk.driver.memory().allocated());
@@ -151,7 +154,7 @@ class BlkCallsTest {
 
   @Test
   void discardsWriteZeroesAndErasesAreSplitByTheirLimits() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       disk.data.write(0, pattern(1 << 20, 9));
       disk.driver.discard(0, 65536);
       assertArrayEquals(new byte[65536], disk.data.read(0, 65536));
@@ -171,7 +174,7 @@ class BlkCallsTest {
 
   @Test
   void anEmptyTransferDoesNothing() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       disk.driver.read(0, heap(new byte[0]));
       disk.driver.write(InlineDisk.CAPACITY, heap(new byte[0]));
       disk.driver.discard(512, 0);
@@ -182,7 +185,7 @@ class BlkCallsTest {
 
   @Test
   void whatCannotBeIsRefusedBeforeTheDeviceSeesIt() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       BlkDriver driver = disk.driver;
       MemorySegment sector = heap(new byte[512]);
       IllegalArgumentException odd =
@@ -205,7 +208,7 @@ class BlkCallsTest {
 
   @Test
   void aReadOnlyDiskIsNotWrittenTo() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format, device -> device.readOnly(true))) {
+    try (InlineDisk disk = new InlineDisk(way, device -> device.readOnly(true))) {
       assertTrue(disk.driver.isReadOnly());
       IOException refused =
           assertThrows(IOException.class, () -> disk.driver.write(0, heap(new byte[512])));
@@ -220,7 +223,7 @@ class BlkCallsTest {
 
   @Test
   void whatTheDeviceDoesNotOfferIsUnsupported() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format, device -> device.discard(false))) {
+    try (InlineDisk disk = new InlineDisk(way, device -> device.discard(false))) {
       assertThrows(UnsupportedOperationException.class, () -> disk.driver.discard(0, 512));
       assertThrows(
           UnsupportedOperationException.class,
@@ -232,7 +235,7 @@ class BlkCallsTest {
   @Test
   void informationAboutTheDisk() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(format, device -> device.serial("0123456789abcdefghij").blockSize(4096))) {
+        new InlineDisk(way, device -> device.serial("0123456789abcdefghij").blockSize(4096))) {
       BlkDriver driver = disk.driver;
       assertEquals("0123456789abcdefghij", driver.serial());
       assertEquals(4096, driver.blockSize());
@@ -241,7 +244,8 @@ class BlkCallsTest {
       assertEquals(InlineDisk.CAPACITY, driver.capacity());
       assertFalse(driver.isReadOnly());
       assertTrue(driver.features().contains("VIRTIO_BLK_F_DISCARD"));
-      assertTrue(driver.features().contains("VIRTIO_F_VERSION_1"));
+      boolean modern = !driver.device().transport().isLegacy();
+      assertEquals(modern, driver.features().contains("VIRTIO_F_VERSION_1"));
       assertEquals(1, driver.queues().size());
       assertTrue(driver.toString().contains("67108864 bytes"), driver.toString());
     }
@@ -249,7 +253,7 @@ class BlkCallsTest {
 
   @Test
   void theCapacityFollowsTheDevice() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       List<Long> heard = new ArrayList<>();
       disk.driver.onCapacityChange(heard::add);
       disk.data.resize(1 << 20);
@@ -265,7 +269,7 @@ class BlkCallsTest {
 
   @Test
   void theCacheModeCanBeChanged() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       assertTrue(disk.driver.writeback());
       disk.driver.setWriteback(false);
       assertFalse(disk.driver.writeback());
@@ -274,7 +278,7 @@ class BlkCallsTest {
       disk.driver.setWriteback(true);
       assertTrue(disk.driver.writeback());
     }
-    try (InlineDisk disk = new InlineDisk(format, device -> device.cache(CacheMode.WRITETHROUGH))) {
+    try (InlineDisk disk = new InlineDisk(way, device -> device.cache(CacheMode.WRITETHROUGH))) {
       assertFalse(disk.driver.writeback());
     }
   }
@@ -282,7 +286,7 @@ class BlkCallsTest {
   @Test
   void futures() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(4096))) {
+        new InlineDisk(way, device -> device, driver -> driver.maxRequestBytes(4096))) {
       byte[] data = pattern(1 << 20, 11);
       CompletableFuture<Void> write = disk.driver.writeAsync(0, heap(data));
       assertFalse(write.isDone());
@@ -304,7 +308,7 @@ class BlkCallsTest {
   @Test
   void aFailedPieceFailsTheWhole() throws IOException {
     try (InlineDisk disk =
-        new InlineDisk(format, device -> device, driver -> driver.maxRequestBytes(4096))) {
+        new InlineDisk(way, device -> device, driver -> driver.maxRequestBytes(4096))) {
       // The driver does not know yet that the disk has shrunk.
       disk.driver.onCapacityChange(bytes -> {});
       disk.data.resize(8192);

@@ -11,8 +11,8 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.drivers.Way;
 import io.jvirtio.spec.VirtioBlk;
-import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -28,13 +28,13 @@ import org.junit.jupiter.params.provider.EnumSource;
 @ParameterizedClass
 @EnumSource
 class BlkIoTest {
-  @Parameter RingFormat format;
+  @Parameter Way way;
 
   private static final int REQUESTS = 200_000;
 
   @Test
   void severalSegmentsInSharedMemoryAndElsewhere() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format);
+    try (InlineDisk disk = new InlineDisk(way);
         Arena arena = Arena.ofShared()) {
       byte[] data = pattern(2048, 1);
       disk.data.write(512, data);
@@ -62,7 +62,7 @@ class BlkIoTest {
 
   @Test
   void severalRanges() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       disk.data.write(0, pattern(8192, 2));
       BlkIo io = disk.driver.newIo().writeZeroes(false);
       for (int i = 0; i < 8; i++) {
@@ -80,7 +80,7 @@ class BlkIoTest {
 
   @Test
   void theCallbackMaySubmitTheRequestAgain() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       List<Long> offsets = new ArrayList<>();
       MemorySegment shared = disk.driver.allocate(512);
       BlkIo io = disk.driver.newIo().read(0).add(shared).attach("mine");
@@ -109,7 +109,7 @@ class BlkIoTest {
 
   @Test
   void aCallbackThatThrowsHurtsNobodyElse() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       List<BlkIo> all = new ArrayList<>();
       for (int i = 0; i < 10; i++) {
         BlkIo io = disk.driver.newIo().read(512L * i).add(disk.driver.allocate(512));
@@ -128,7 +128,7 @@ class BlkIoTest {
 
   @Test
   void whatWaitsForTheRingKeepsItsOrder() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format, device -> device.queueSize(8))) {
+    try (InlineDisk disk = new InlineDisk(way, device -> device.queueSize(8))) {
       List<Integer> order = new ArrayList<>();
       List<Integer> expected = new ArrayList<>();
       MemorySegment shared = disk.driver.allocate(512);
@@ -145,7 +145,7 @@ class BlkIoTest {
 
   @Test
   void aBatchIsNotifiedOnce() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       MemorySegment shared = disk.driver.allocate(512);
       for (int i = 0; i < 16; i++) {
         disk.driver.submit(disk.driver.newIo().read(0).add(shared));
@@ -158,8 +158,8 @@ class BlkIoTest {
 
   @Test
   void aRequestHasOneUseAtATime() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format);
-        InlineDisk other = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way);
+        InlineDisk other = new InlineDisk(way)) {
       BlkIo io = disk.driver.newIo().read(0).add(heap(new byte[512]));
       assertThrows(IllegalArgumentException.class, () -> other.driver.submit(io));
       assertThrows(IllegalStateException.class, io::check);
@@ -175,7 +175,7 @@ class BlkIoTest {
 
   @Test
   void whatARequestCannotBe() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       BlkDriver driver = disk.driver;
       MemorySegment sector = heap(new byte[512]);
       assertThrows(IllegalStateException.class, () -> driver.newIo().flush().add(sector));
@@ -213,7 +213,7 @@ class BlkIoTest {
 
   @Test
   void aClosedTargetFailsItsOwnRequestOnly() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       Arena arena = Arena.ofShared();
       BlkIo io = disk.driver.newIo().read(0).add(arena.allocate(512));
       disk.driver.submit(io);
@@ -238,7 +238,7 @@ class BlkIoTest {
 
   @Test
   void flushesAndIds() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format, device -> device.serial("abc"))) {
+    try (InlineDisk disk = new InlineDisk(way, device -> device.serial("abc"))) {
       byte[] id = new byte[VirtioBlk.VIRTIO_BLK_ID_BYTES];
       BlkIo io = disk.driver.newIo().getId(heap(id));
       disk.driver.submit(io);
@@ -256,7 +256,7 @@ class BlkIoTest {
 
   @Test
   void aRequestAllocatesNothing() throws IOException, ReflectiveOperationException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+    try (InlineDisk disk = new InlineDisk(way)) {
       MemorySegment shared = disk.driver.allocate(4096);
       BlkQueue queue = disk.driver.queue(0);
       BlkIo[] ios = new BlkIo[16];

@@ -11,12 +11,12 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.driver.DriverDevice.State;
+import io.jvirtio.drivers.Way;
 import io.jvirtio.drivers.blk.ScriptedDisk.Request;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.VirtioBlk;
-import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -24,17 +24,11 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.params.Parameter;
-import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** What becomes of requests when the device is lost, breaks, is frozen, or goes. */
-@ParameterizedClass
-@EnumSource
 class BlkLossTest {
-  @Parameter RingFormat format;
-
   private static final Duration SHORT = Duration.ofMillis(20);
 
   /** One request in flight, and more waiting than the ring has room for. */
@@ -69,7 +63,7 @@ class BlkLossTest {
 
   @Test
   void whatIsInFlightWhenItIsFrozenIsRepeated() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       List<BlkIo> all = load(disk);
       disk.driver.device().freeze();
       assertEquals(0, disk.transport.currentStatus());
@@ -80,9 +74,10 @@ class BlkLossTest {
     }
   }
 
-  @Test
-  void whatIsSubmittedWhileItIsFrozenWaits() throws IOException {
-    try (InlineDisk disk = new InlineDisk(format)) {
+  @ParameterizedTest
+  @EnumSource
+  void whatIsSubmittedWhileItIsFrozenWaits(Way way) throws IOException {
+    try (InlineDisk disk = new InlineDisk(way)) {
       disk.driver.device().freeze();
       CompletableFuture<Void> write = disk.driver.writeAsync(0, heap(pattern(512, 1)));
       disk.run();
@@ -97,7 +92,7 @@ class BlkLossTest {
   @ParameterizedTest
   @EnumSource(OnLoss.class)
   void aDeviceThatIsLostAndFound(OnLoss what) throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start(how -> how.onLoss(what))) {
+    try (ScriptedDisk disk = new ScriptedDisk().start(how -> how.onLoss(what))) {
       disk.transport.reconnects(true);
       List<BlkIo> all = load(disk);
       disk.transport.lose(new IOException("pulled out"));
@@ -123,7 +118,7 @@ class BlkLossTest {
   @ParameterizedTest
   @EnumSource(OnLoss.class)
   void aDeviceThatNeedsAReset(OnLoss what) throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start(how -> how.onLoss(what))) {
+    try (ScriptedDisk disk = new ScriptedDisk().start(how -> how.onLoss(what))) {
       List<BlkIo> all = load(disk);
       disk.transport.needReset();
       disk.transport.run();
@@ -138,7 +133,7 @@ class BlkLossTest {
 
   @Test
   void whatIsLostBeforeTheOwnerNoticedFailsToo() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       disk.transport.reconnects(true);
       List<BlkIo> all = load(disk);
       disk.transport.lose(new IOException("pulled out"));
@@ -149,8 +144,7 @@ class BlkLossTest {
 
   @Test
   void aQueueThatBreaksBeforeItRunsIsNotForgotten() throws IOException {
-    try (ScriptedDisk disk =
-        new ScriptedDisk().rings(format).start(how -> how.onLoss(OnLoss.RETRY))) {
+    try (ScriptedDisk disk = new ScriptedDisk().start(how -> how.onLoss(OnLoss.RETRY))) {
       List<BlkIo> all = load(disk);
       disk.driver.device().declareBroken(new PeerFault(FaultReason.DEVICE_SILENT, 0));
       disk.transport.run();
@@ -176,9 +170,7 @@ class BlkLossTest {
   @Test
   void aDeviceThatIsNotRecoveredFailsWhatWasKept() throws IOException {
     try (ScriptedDisk disk =
-        new ScriptedDisk()
-            .rings(format)
-            .start(how -> how.onLoss(OnLoss.RETRY).requestTimeout(SHORT))) {
+        new ScriptedDisk().start(how -> how.onLoss(OnLoss.RETRY).requestTimeout(SHORT))) {
       BlkIo kept = disk.driver.newIo().read(0).add(disk.driver.allocate(512));
       disk.driver.submit(kept);
       disk.take();
@@ -196,8 +188,7 @@ class BlkLossTest {
 
   @Test
   void aSilentDeviceIsReset() throws IOException {
-    try (ScriptedDisk disk =
-        new ScriptedDisk().rings(format).start(how -> how.requestTimeout(SHORT))) {
+    try (ScriptedDisk disk = new ScriptedDisk().start(how -> how.requestTimeout(SHORT))) {
       assertThrows(IOException.class, () -> disk.driver.read(0, heap(new byte[512])));
       disk.driver.device().recover(ScriptedDisk.LONG);
       disk.answerAll();
@@ -208,7 +199,7 @@ class BlkLossTest {
 
   @Test
   void anotherDeviceIsNotTakenForTheSame() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       disk.driver.device().freeze();
       disk.set("seg_max", 1);
       disk.transport.config(disk.config.array());
@@ -224,7 +215,7 @@ class BlkLossTest {
 
   @Test
   void aRestoreThatFailsCanBeTriedAgain() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       long allocated = disk.driver.memory().allocated();
       List<BlkIo> all = load(disk);
       disk.driver.device().freeze();
@@ -256,7 +247,7 @@ class BlkLossTest {
 
   @Test
   void theCapacityMayBeAnotherAfterwards() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       List<Long> heard = new ArrayList<>();
       disk.driver.onCapacityChange(heard::add);
       disk.driver.device().freeze();
@@ -269,7 +260,7 @@ class BlkLossTest {
 
   @Test
   void aDriverThatIsClosedFailsEverything() throws IOException {
-    ScriptedDisk disk = new ScriptedDisk().rings(format).start();
+    ScriptedDisk disk = new ScriptedDisk().start();
     List<BlkIo> all = load(disk);
     CompletableFuture<Void> future = disk.driver.readAsync(0, heap(new byte[1024]));
     int[] called = new int[1];
@@ -286,7 +277,7 @@ class BlkLossTest {
 
   @Test
   void aDriverThatGoesLeavesNoMemoryBehind() throws IOException {
-    try (ScriptedDisk disk = new ScriptedDisk().rings(format).start()) {
+    try (ScriptedDisk disk = new ScriptedDisk().start()) {
       disk.answerAll();
       disk.driver.read(0, heap(new byte[8192]));
       disk.driver.device().stop();
@@ -298,7 +289,7 @@ class BlkLossTest {
   @Test
   void aProbeThatFailsLeavesNoMemoryBehind() throws IOException {
     for (String call : List.of("findQueues", "queueMaxSize", "queueCount")) {
-      try (ScriptedDisk disk = new ScriptedDisk().rings(format)) {
+      try (ScriptedDisk disk = new ScriptedDisk()) {
         disk.transport.fail(call, new IOException("no"));
         assertThrows(IOException.class, disk::start);
         assertEquals(0, disk.transport.memory().allocated());

@@ -15,13 +15,12 @@ import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.MemoryBackend;
 import io.jvirtio.driver.DriverDevice;
+import io.jvirtio.drivers.Way;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.VirtioBlk;
-import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.testkit.ScriptedTransport;
 import io.jvirtio.testkit.ThreadOwner;
-import io.jvirtio.transport.inprocess.InProcessTransport;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -51,9 +50,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 @ParameterizedClass
 @EnumSource
 class BlkThreadsTest {
-  private static final int PART = 1 << 20;
+  @Parameter Way way;
 
-  @Parameter RingFormat format;
+  private static final int PART = 1 << 20;
 
   private final MemoryBackend data = new MemoryBackend(64 << 20);
   private final List<ThreadOwner> owners = new ArrayList<>();
@@ -67,10 +66,7 @@ class BlkThreadsTest {
 
   private void start(int queues, BlkDriverOptions.Builder how) throws IOException {
     BlkDevice device = new BlkDevice(data, BlkOptions.builder().queues(queues).build());
-    driver =
-        BlkDriver.open(
-            new InProcessTransport(device, owner("device"), InlineDisk.transport(format)),
-            how.queues(queues).build());
+    driver = BlkDriver.open(way.plug(device, owner("device")), how.queues(queues).build());
   }
 
   @AfterEach
@@ -289,9 +285,7 @@ class BlkThreadsTest {
   @Test
   void aPolledQueueThatBreaks() throws Exception {
     try (ScriptedDisk disk =
-        new ScriptedDisk()
-            .rings(format)
-            .start(how -> how.polled(true).requestTimeout(Duration.ofMillis(20)))) {
+        new ScriptedDisk().start(how -> how.polled(true).requestTimeout(Duration.ofMillis(20)))) {
       BlkQueue queue = disk.driver.queue(0);
       assertThrows(IOException.class, () -> disk.driver.read(0, heap(new byte[512])));
       assertThrows(IOException.class, () -> queue.submit(disk.driver.newIo().flush()));

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.drivers.blk;
 
-import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.MemoryBackend;
 import io.jvirtio.driver.DriverDevice;
-import io.jvirtio.testkit.RingFormat;
-import io.jvirtio.transport.inprocess.InProcessOptions;
-import io.jvirtio.transport.inprocess.InProcessTransport;
+import io.jvirtio.driver.DriverTransport;
+import io.jvirtio.drivers.Way;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -25,42 +23,39 @@ final class InlineDisk implements AutoCloseable {
   final BlkDriver driver;
 
   /** All defaults. */
-  InlineDisk(RingFormat format) throws IOException {
-    this(format, device -> device);
+  InlineDisk(Way way) throws IOException {
+    this(way, device -> device);
   }
 
   /** A device with these options. */
-  InlineDisk(RingFormat format, UnaryOperator<BlkOptions.Builder> options) throws IOException {
-    this(format, options, driver -> driver);
+  InlineDisk(Way way, UnaryOperator<BlkOptions.Builder> options) throws IOException {
+    this(way, options, driver -> driver);
   }
 
   InlineDisk(
-      RingFormat format,
+      Way way,
       UnaryOperator<BlkOptions.Builder> options,
       UnaryOperator<BlkDriverOptions.Builder> how)
       throws IOException {
-    this(options, how, transport(format));
+    this(options, how, way::plug);
+  }
+
+  /** On a transport of the test's own. */
+  interface Plug {
+    DriverTransport plug(BlkDevice device, InlineOwner owner) throws IOException;
   }
 
   InlineDisk(
       UnaryOperator<BlkOptions.Builder> options,
       UnaryOperator<BlkDriverOptions.Builder> how,
-      InProcessOptions transport)
+      Plug plug)
       throws IOException {
     device = new BlkDevice(data, options.apply(BlkOptions.builder()).build());
     DriverDevice found =
-        new DriverDevice(
-            new InProcessTransport(device, owner, transport),
-            DriverDevice.ringFeatures(),
-            Runnable::run);
+        new DriverDevice(plug.plug(device, owner), DriverDevice.ringFeatures(), Runnable::run);
     driver =
         (BlkDriver)
             found.start(new BlkDriverType(how.apply(BlkDriverOptions.builder(owner)).build()));
-  }
-
-  /** The usual options, with rings of one format only. */
-  static InProcessOptions transport(RingFormat format) {
-    return InProcessOptions.defaults().withRingFeatures(format.applyTo(DeviceHost.ringFeatures()));
   }
 
   void run() {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.drivers;
+
+import io.jvirtio.device.InlineOwner;
+import io.jvirtio.device.QueueOwner;
+import io.jvirtio.device.VirtioDevice;
+import io.jvirtio.driver.DriverTransport;
+import io.jvirtio.transport.inprocess.InProcessPci;
+import io.jvirtio.transport.inprocess.InProcessTransport;
+import io.jvirtio.transport.pci.PciDriverOptions;
+import io.jvirtio.transport.pci.PciDriverOptions.Attempt;
+import io.jvirtio.transport.pci.PciDriverOptions.Choice;
+import io.jvirtio.transport.pci.PciDriverTransport;
+import io.jvirtio.transport.pci.PciOptions;
+import io.jvirtio.transport.pci.PciProfile;
+import java.io.IOException;
+
+/** The ways from a driver to a device in the same process. */
+public enum Way {
+  IN_PROCESS,
+  PCI_MODERN,
+  PCI_MODERN_INTX,
+  PCI_LEGACY,
+  PCI_LEGACY_INTX;
+
+  /**
+   * Plugs a device in.
+   *
+   * @param owner of the device's queues; an {@link InlineOwner} also runs everything else
+   */
+  public DriverTransport plug(VirtioDevice device, QueueOwner owner) throws IOException {
+    return switch (this) {
+      case IN_PROCESS -> new InProcessTransport(device, owner);
+      case PCI_MODERN -> pci(device, owner, PciProfile.MODERN, Choice.MODERN, Attempt.MSIX_EACH);
+      case PCI_MODERN_INTX ->
+          pci(device, owner, PciProfile.TRANSITIONAL, Choice.MODERN_FIRST, Attempt.INTX);
+      case PCI_LEGACY ->
+          pci(device, owner, PciProfile.TRANSITIONAL, Choice.LEGACY, Attempt.MSIX_SHARED);
+      case PCI_LEGACY_INTX ->
+          pci(device, owner, PciProfile.LEGACY, Choice.MODERN_FIRST, Attempt.INTX);
+    };
+  }
+
+  private static DriverTransport pci(
+      VirtioDevice device, QueueOwner owner, PciProfile profile, Choice choice, Attempt attempt)
+      throws IOException {
+    InProcessPci bus =
+        new InProcessPci(
+            device,
+            queue -> owner,
+            PciOptions.defaults().withProfile(profile),
+            owner instanceof InlineOwner ? Runnable::run : null);
+    return new PciDriverTransport(
+        bus, PciDriverOptions.defaults().withChoice(choice).withAttempts(attempt));
+  }
+}
