@@ -4,6 +4,7 @@
 module io.jvirtio.fuzz {
   requires io.jvirtio.devices;
   requires io.jvirtio.testkit;
+  requires io.jvirtio.vfio;
   requires io.jvirtio.vhost;
   requires java.logging;
 

@@ -89,4 +89,9 @@ class CorpusTest {
     target(
         VhostUserCodecFuzz.class, Corpus.vhostUserCodec(), VhostUserCodecFuzz::fuzzerTestOneInput);
   }
+
+  @Test
+  void vfioUserCodec() throws IOException {
+    target(VfioUserCodecFuzz.class, VfioCorpus.messages(), VfioUserCodecFuzz::fuzzerTestOneInput);
+  }
 }
