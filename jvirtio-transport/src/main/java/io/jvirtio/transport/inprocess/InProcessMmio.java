@@ -35,9 +35,11 @@ public final class InProcessMmio implements MmioAccess {
   private static final Queue<DriverMemory> KEPT = new ConcurrentLinkedQueue<>();
 
   private final MmioDevice device;
+  private final RegisterWindow window = new Place();
   private final InProcessMemory memory;
   private final Map<Long, MemorySegment> shared = new HashMap<>();
   private final AtomicBoolean closed = new AtomicBoolean();
+  private volatile boolean removed;
 
   /** Held while the handler runs, which may cause the next interrupt of its own. */
   private final ReentrantLock delivery = new ReentrantLock();
@@ -74,9 +76,15 @@ public final class InProcessMmio implements MmioAccess {
     return device;
   }
 
+  /** Takes the device away, without a word to its driver. */
+  public void remove() {
+    removed = true;
+    device.close();
+  }
+
   private void memoryGrew(GuestMemory larger) throws IOException {
-    if (closed.get()) {
-      throw new IOException(name() + " is closed");
+    if (removed) {
+      throw new IOException(name() + " is gone");
     }
     device.growMemory(larger);
   }
@@ -104,7 +112,27 @@ public final class InProcessMmio implements MmioAccess {
 
   @Override
   public RegisterWindow registers() {
-    return device;
+    return window;
+  }
+
+  /** Nothing answers where nothing is: reads give all ones. */
+  private final class Place implements RegisterWindow {
+    @Override
+    public long size() {
+      return device.size();
+    }
+
+    @Override
+    public long read(long offset, int width) {
+      return removed ? -1L >>> 64 - 8 * width : device.read(offset, width);
+    }
+
+    @Override
+    public void write(long offset, int width, long value) {
+      if (!removed) {
+        device.write(offset, width, value);
+      }
+    }
   }
 
   @Override
@@ -145,6 +173,7 @@ public final class InProcessMmio implements MmioAccess {
     if (!closed.compareAndSet(false, true)) {
       return;
     }
+    removed = true;
     disableInterrupt();
     device.close();
     if (isRunning()) {

@@ -9,58 +9,50 @@ import io.jvirtio.device.QueueOwner;
 import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
-import io.jvirtio.transport.pci.PciDriverOptions;
-import io.jvirtio.transport.pci.PciDriverTransport;
-import io.jvirtio.transport.pci.PciOptions;
+import io.jvirtio.transport.RegisterTransport;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
 
-/** An echo device as a PCI function, and a driver for each of its queues. */
-final class PciBench implements AutoCloseable {
+/** An echo device behind registers, and a driver for each of its queues. */
+final class RegisterBench implements AutoCloseable {
   /** A type that nobody has defined, so that it may have a legacy interface. */
   static final int DEVICE_ID = 0x3e;
 
   final EchoDevice device;
-  final InProcessPci bus;
-  final PciDriverTransport transport;
+  final RegisterPair pair;
+  final RegisterTransport transport;
   final Recorder recorder = new Recorder();
   final List<EchoDriver> drivers = new ArrayList<>();
   final List<DriverQueue> queues = new ArrayList<>();
   final QueueOwner owner;
 
   /** Both sides on the calling thread. */
-  static PciBench inline(int queues, PciOptions options, PciDriverOptions how) throws IOException {
+  static RegisterBench inline(RegisterKind kind, int queues) throws IOException {
     InlineOwner owner = new InlineOwner();
-    return new PciBench(queues, owner, owner, options, how);
+    return new RegisterBench(queues, owner, owner, kind);
   }
 
-  static PciBench inline(PciKind kind) throws IOException {
-    return inline(1, kind.device(), kind.driver());
+  static RegisterBench inline(RegisterKind kind) throws IOException {
+    return inline(kind, 1);
   }
 
-  PciBench(
-      int queues,
-      QueueOwner deviceOwner,
-      QueueOwner owner,
-      PciOptions options,
-      PciDriverOptions how)
+  RegisterBench(int queues, QueueOwner deviceOwner, QueueOwner owner, RegisterKind kind)
       throws IOException {
     this.owner = owner;
     device = new EchoDevice(queues, DEVICE_ID);
-    boolean inline = owner instanceof InlineOwner;
-    bus = new InProcessPci(device, queue -> deviceOwner, options, inline ? Runnable::run : null);
-    transport = new PciDriverTransport(bus, how);
+    pair = kind.plug(device, deviceOwner, owner instanceof InlineOwner);
+    transport = pair.transport();
     transport.setListener(recorder);
   }
 
   /** From whatever status to a live device, with everything accepted that can be. */
-  PciBench start(int depth) throws IOException {
+  RegisterBench start(int depth) throws IOException {
     return start(depth, FeatureBits.NONE);
   }
 
-  PciBench start(int depth, FeatureBits without) throws IOException {
+  RegisterBench start(int depth, FeatureBits without) throws IOException {
     transport.reset();
     FeatureBits offered = transport.deviceFeatures();
     EchoDriver.negotiate(transport, offered.without(EchoDevice.REFUSED_FEATURE).minus(without));
@@ -105,7 +97,7 @@ final class PciBench implements AutoCloseable {
       assertNull(driver.mismatch);
       assertNull(driver.broken);
     }
-    assertEquals(0, bus.function().host().faults());
+    assertEquals(0, pair.host().faults());
   }
 
   void until(String what, BooleanSupplier condition) {

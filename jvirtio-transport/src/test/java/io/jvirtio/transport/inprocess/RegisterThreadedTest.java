@@ -24,17 +24,17 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Our PCI driver on our PCI function, on threads of their own: no interrupt is lost. */
-class PciThreadedTest {
+/** Our driver on our device through registers, each on its own thread: no interrupt is lost. */
+class RegisterThreadedTest {
   private final Loops loops = new Loops();
-  private PciBench bench;
+  private RegisterBench bench;
 
-  static List<PciKind> all() {
-    return PciKind.all();
+  static List<RegisterKind> all() {
+    return RegisterKind.all();
   }
 
-  static List<PciKind> modern() {
-    return PciKind.modern();
+  static List<RegisterKind> modern() {
+    return RegisterKind.modern();
   }
 
   @AfterEach
@@ -45,20 +45,19 @@ class PciThreadedTest {
     loops.close();
   }
 
-  private PciBench bench(PciKind kind, int queues) throws IOException {
+  private RegisterBench bench(RegisterKind kind, int queues) throws IOException {
     bench =
-        new PciBench(
+        new RegisterBench(
             queues,
             loops.start("device", LoopMode.EVENT),
             loops.start("driver", LoopMode.EVENT),
-            kind.device(),
-            kind.driver());
+            kind);
     return bench;
   }
 
   @ParameterizedTest
   @MethodSource("all")
-  void everyBufferComesBack(PciKind kind) throws IOException {
+  void everyBufferComesBack(RegisterKind kind) throws IOException {
     FeatureBits eventIdx = FeatureBits.of(ReservedFeatures.VIRTIO_F_EVENT_IDX);
     bench(kind, 2);
     for (int depth : new int[] {1, 3, 20}) {
@@ -73,7 +72,7 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void nothingIsLostHoweverTheSidesMeet(PciKind kind) throws IOException {
+  void nothingIsLostHoweverTheSidesMeet(RegisterKind kind) throws IOException {
     bench(kind, 1).start(2);
     bench.device.shake = Shake.of(2);
     bench.driver().shake = Shake.of(~2);
@@ -83,7 +82,7 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void resetsWithRequestsInFlight(PciKind kind) throws IOException {
+  void resetsWithRequestsInFlight(RegisterKind kind) throws IOException {
     bench(kind, 2);
     for (int i = 0; i < 10; i++) {
       bench.start(10);
@@ -107,7 +106,7 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("modern")
-  void aQueueIsResetAndResizedWhileTheOtherRuns(PciKind kind) throws IOException {
+  void aQueueIsResetAndResizedWhileTheOtherRuns(RegisterKind kind) throws IOException {
     bench(kind, 2).start(10);
     EchoDriver other = bench.drivers.get(1);
     DriverQueue busy = bench.queues.get(1);
@@ -137,7 +136,7 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void queuesMoveBetweenOwnersWhileTheyRun(PciKind kind) throws IOException {
+  void queuesMoveBetweenOwnersWhileTheyRun(RegisterKind kind) throws IOException {
     bench(kind, 1).start(2);
     EventLoop[] owners = {(EventLoop) bench.owner, loops.start("other", LoopMode.EVENT)};
     for (int i = 1; i <= 51; i++) {
@@ -151,7 +150,7 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void configurationChangesComeFromAnyThread(PciKind kind) throws Exception {
+  void configurationChangesComeFromAnyThread(RegisterKind kind) throws Exception {
     bench(kind, 1).start(2);
     bench.send(5_000);
     Thread changes =
@@ -181,7 +180,7 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void aDeviceObjectRecoversFromAFault(PciKind kind) throws IOException {
+  void aDeviceObjectRecoversFromAFault(RegisterKind kind) throws IOException {
     bench(kind, 2);
     try (DriverDevice found = new DriverDevice(bench.transport)) {
       EchoType type = new EchoType(2, bench.owner);
@@ -211,14 +210,14 @@ class PciThreadedTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void aDeviceObjectHearsThatTheFunctionIsGone(PciKind kind) throws IOException {
+  void aDeviceObjectHearsThatTheDeviceIsGone(RegisterKind kind) throws IOException {
     bench(kind, 2);
     try (DriverDevice found = new DriverDevice(bench.transport)) {
       EchoType type = new EchoType(2, bench.owner);
       found.start(type);
       sendAll(type, 100);
       bench.until("back", () -> type.drivers.stream().allMatch(EchoDriver::isDone));
-      bench.bus.remove();
+      bench.pair.remove().run();
       found.declareBroken(new PeerFault(FaultReason.DEVICE_SILENT, 0));
       assertThrows(IOException.class, () -> found.recover(Duration.ofSeconds(1)));
       bench.until("lost", () -> found.state() == State.LOST);

@@ -26,30 +26,30 @@ import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Our PCI driver on our PCI function, on the calling thread: everything is deterministic. */
-class PciInlineTest {
+/** Our driver on our device through registers, on the calling thread: all is deterministic. */
+class RegisterInlineTest {
   private static final FeatureBits PACKED = FeatureBits.of(ReservedFeatures.VIRTIO_F_RING_PACKED);
 
-  static List<PciKind> all() {
-    return PciKind.all();
+  static List<RegisterKind> all() {
+    return RegisterKind.all();
   }
 
-  static List<PciKind> modern() {
-    return PciKind.modern();
+  static List<RegisterKind> modern() {
+    return RegisterKind.modern();
   }
 
-  static List<PciKind> legacy() {
-    return PciKind.legacy();
+  static List<RegisterKind> legacy() {
+    return RegisterKind.legacy();
   }
 
   @ParameterizedTest
   @MethodSource("all")
-  void buffersComeBack(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(3, kind.device(), kind.driver())) {
+  void buffersComeBack(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind, 3)) {
       assertEquals(kind.isLegacy(), bench.transport.isLegacy());
       assertEquals(kind.bigEndian(), bench.transport.isBigEndian());
       assertEquals(3, bench.transport.queueCount());
-      assertEquals(PciBench.DEVICE_ID, bench.transport.deviceId());
+      assertEquals(RegisterBench.DEVICE_ID, bench.transport.deviceId());
       assertEquals(0x1af4, bench.transport.vendorId());
       for (FeatureBits without : List.of(FeatureBits.NONE, PACKED, FeatureBits.NONE)) {
         bench.start(20, without);
@@ -57,17 +57,17 @@ class PciInlineTest {
         bench.transport.reset();
         bench.transport.deleteQueues();
       }
-      assertEquals(0, bench.bus.function().counters().ignoredNotifications());
-      assertEquals(0, bench.bus.function().counters().ignoredWrites());
-      assertEquals(0, bench.bus.function().counters().ignoredReads());
+      assertEquals(0, bench.pair.counters().ignoredNotifications());
+      assertEquals(0, bench.pair.counters().ignoredWrites());
+      assertEquals(0, bench.pair.counters().ignoredReads());
     }
   }
 
   @ParameterizedTest
   @MethodSource("all")
-  void theConfigurationIsReadAndWritten(PciKind kind) throws IOException {
+  void theConfigurationIsReadAndWritten(RegisterKind kind) throws IOException {
     ByteOrder order = kind.bigEndian() ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
-    try (PciBench bench = PciBench.inline(kind)) {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.start(1);
       bench.device.config().set("capacity", 0x0102030405060708L).set("mode", 0x0a0b);
       byte[] all = new byte[13];
@@ -92,8 +92,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void aConfigurationChangeIsToldToALiveDriver(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(kind)) {
+  void aConfigurationChangeIsToldToALiveDriver(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.start(1);
       int before = bench.transport.configGeneration();
       for (int i = 1; i <= 3; i++) {
@@ -112,8 +112,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void aResetEndsWhatTheDeviceHasInItsHands(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(kind)) {
+  void aResetEndsWhatTheDeviceHasInItsHands(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.start(8);
       bench.device.hold(5);
       bench.send(8);
@@ -133,8 +133,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("modern")
-  void aQueueIsResetAndResized(PciKind kind) throws IOException, PeerFault {
-    try (PciBench bench = PciBench.inline(2, kind.device(), kind.driver())) {
+  void aQueueIsResetAndResized(RegisterKind kind) throws IOException, PeerFault {
+    try (RegisterBench bench = RegisterBench.inline(kind, 2)) {
       bench.start(32);
       bench.sendAndAwait(100);
       for (int size : new int[] {8, 64, 4}) {
@@ -155,8 +155,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("legacy")
-  void theQueueIsInOnePieceOfTheDevicesSize(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(kind)) {
+  void theQueueIsInOnePieceOfTheDevicesSize(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.transport.reset();
       EchoDriver.negotiate(bench.transport);
       QueueRequest small = new QueueRequest("small", 4, 1, null, bench.owner);
@@ -174,8 +174,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void aFaultNeedsAReset(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(kind)) {
+  void aFaultNeedsAReset(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.start(4);
       bench.sendAndAwait(10);
       bench.device.fault();
@@ -192,12 +192,12 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void aFunctionThatIsPulledOutIsLost(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(kind)) {
+  void aDeviceThatIsPulledOutIsLost(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.start(4);
       bench.device.hold(3);
       bench.send(4);
-      bench.bus.remove();
+      bench.pair.remove().run();
       IOException gone = assertThrows(IOException.class, bench.transport::status);
       assertTrue(gone.getMessage().contains("all ones"), gone.getMessage());
       assertEquals(1, bench.recorder.lost.size());
@@ -214,8 +214,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void findQueuesTakesAllOrNone(PciKind kind) throws IOException {
-    try (PciBench bench = PciBench.inline(kind)) {
+  void findQueuesTakesAllOrNone(RegisterKind kind) throws IOException {
+    try (RegisterBench bench = RegisterBench.inline(kind)) {
       bench.transport.reset();
       EchoDriver.negotiate(bench.transport);
       QueueRequest wanted = new EchoDriver(bench.transport, 1).request(bench.owner);
@@ -241,8 +241,8 @@ class PciInlineTest {
 
   @ParameterizedTest
   @MethodSource("all")
-  void nothingWorksOnceClosed(PciKind kind) throws IOException {
-    PciBench bench = PciBench.inline(kind).start(4);
+  void nothingWorksOnceClosed(RegisterKind kind) throws IOException {
+    RegisterBench bench = RegisterBench.inline(kind).start(4);
     DriverMemory memory = bench.transport.memory();
     bench.device.hold(2);
     bench.send(4);
