@@ -22,6 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Our PCI driver on the devices of QEMU, without a guest. */
 @Timeout(300)
@@ -162,6 +163,17 @@ class QtestPciTest {
           machine.devices().stream().map(QtestDevice::address).toList());
       RegisterDisk.readAndWrite(open(machine, "01:00.0", options), image);
       RegisterDisk.takeEntropy(open(machine, "03:06.0", options));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {2, 3, 4, 0x18, 0x19, 0x1b, 0x1d, 0x1e})
+  void everySlotOfAQ35HasItsLine(int slot) throws Exception {
+    Path image = Patterns.image(folder, "disk.img", 1, RegisterDisk.SIZE);
+    String device = "virtio-rng-pci,vectors=0,addr=" + Integer.toHexString(slot);
+    try (QtestQemu qemu = new QtestQemu(folder, "q35", image, "-device", device);
+        QtestMachine machine = qemu.connect()) {
+      RegisterDisk.takeEntropy(open(machine, null, PciDriverOptions.defaults()));
     }
   }
 

@@ -220,6 +220,19 @@ final class QtestInterrupts implements QtestSession.Listener, AutoCloseable {
   }
 
   private void run() {
+    try {
+      watch();
+    } catch (InternalError e) {
+      // What a mapping throws whose file has become shorter: the machine's RAM is gone.
+      LOGGER.log(Level.ERROR, session + " has lost its RAM", e);
+      session.close();
+    }
+    if (!closed) {
+      sources.forEach(this::handle);
+    }
+  }
+
+  private void watch() {
     int idle = 0;
     while (!closed && session.isAlive()) {
       if (stirred) {
@@ -239,9 +252,6 @@ final class QtestInterrupts implements QtestSession.Listener, AutoCloseable {
         idle++;
         rest(idle);
       }
-    }
-    if (!closed) {
-      sources.forEach(this::handle);
     }
   }
 

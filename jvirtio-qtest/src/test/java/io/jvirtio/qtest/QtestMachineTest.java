@@ -293,6 +293,29 @@ class QtestMachineTest {
   }
 
   @Test
+  void ramThatVanishesEndsTheSession() throws Exception {
+    pci.add(0, 5, transitional(2, 1));
+    try (QtestMachine machine = connect();
+        PciAccess access = machine.openPci(machine.device(null))) {
+      Semaphore failed = new Semaphore(0);
+      access.enableMsix(
+          List.of(
+              () -> {
+                try {
+                  access.bar(4).read(0, 4);
+                } catch (IOException e) {
+                  failed.release();
+                }
+              }));
+      try (RandomAccessFile file = new RandomAccessFile(pci.ram.toFile(), "rw")) {
+        file.setLength(0);
+      }
+      assertTrue(failed.tryAcquire(30, TimeUnit.SECONDS));
+      assertFalse(machine.session().isAlive());
+    }
+  }
+
+  @Test
   void mmioDevicesAreFoundUpToTheFirstGap() throws Exception {
     for (int i = 0; i < 8; i++) {
       pci.registers.put(MMIO + 512 * i, 0x7472_6976L);

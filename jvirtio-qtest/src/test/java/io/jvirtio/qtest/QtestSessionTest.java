@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.net.SocketTimeoutException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -16,9 +15,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -219,28 +220,23 @@ class QtestSessionTest {
 
   @Test
   void answersMayComeInPieces() throws Exception {
-    try (FakeQemu qemu = new FakeQemu(folder, line -> line.startsWith("in") ? "OK 0x" : null);
+    CompletableFuture<FakeQemu> server = new CompletableFuture<>();
+    FakeQemu.Script script =
+        line -> {
+          if (!line.startsWith("in")) {
+            return null;
+          }
+          // The pauses only make it likely that they are received one by one.
+          for (String piece : List.of("IRQ ra", "ise 3\nO", "K 0x", "4")) {
+            server.join().send(piece);
+            LockSupport.parkNanos(5_000_000);
+          }
+          return "2\n";
+        };
+    try (FakeQemu qemu = new FakeQemu(folder, script);
         QtestSession session = qemu.connect()) {
-      Thread rest = Thread.ofPlatform().start(() -> qemu.send(""));
-      rest.join();
-      List<Long> got = new ArrayList<>();
-      Thread asker =
-          Thread.ofPlatform()
-              .start(
-                  () -> {
-                    try {
-                      got.add(session.in(0x70, 1));
-                    } catch (IOException e) {
-                      throw new UncheckedIOException(e);
-                    }
-                  });
-      while (asker.getState() != Thread.State.TIMED_WAITING) {
-        Thread.sleep(1);
-      }
-      qemu.send("4");
-      qemu.send("2\n");
-      asker.join();
-      assertEquals(List.of(0x42L), got);
+      server.complete(qemu);
+      assertEquals(0x42, session.in(0x70, 1));
     }
   }
 
