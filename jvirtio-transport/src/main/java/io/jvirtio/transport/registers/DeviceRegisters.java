@@ -11,10 +11,10 @@ import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.transport.AccessCounters;
-import java.util.Arrays;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.IntFunction;
 
 /**
@@ -23,7 +23,7 @@ import java.util.function.IntFunction;
  *
  * <p>Thread-safe. The control thread of the {@link DeviceHost} is whoever holds the lock; under it
  * only owners of queues are waited for, and they never take it. {@link #notified}, the interrupt
- * status, and what reads one word take no lock. What makes no sense is counted and has no effect;
+ * status, and what only reads take no lock. What makes no sense is counted and has no effect;
  * nothing is thrown.
  */
 public final class DeviceRegisters {
@@ -61,7 +61,7 @@ public final class DeviceRegisters {
   private final ConfigRegisters config;
   private final Interrupts interrupts;
   private final AtomicInteger isr = new AtomicInteger();
-  private final int[] driverFeatures = new int[FEATURE_WORDS];
+  private final AtomicIntegerArray driverFeatures = new AtomicIntegerArray(FEATURE_WORDS);
 
   /** What the driver sees of the status while the device is being reset. */
   private volatile int statusAtReset;
@@ -141,9 +141,7 @@ public final class DeviceRegisters {
 
   /** A word of what the driver has accepted. */
   public int driverFeatures(int select) {
-    synchronized (core.lock) {
-      return select >= 0 && select < FEATURE_WORDS ? driverFeatures[select] : 0;
-    }
+    return select >= 0 && select < FEATURE_WORDS ? driverFeatures.get(select) : 0;
   }
 
   /** The driver accepts a word of features; ignored once they are final. */
@@ -158,7 +156,7 @@ public final class DeviceRegisters {
         }
         return;
       }
-      driverFeatures[select] = value;
+      driverFeatures.set(select, value);
       acceptFeatures();
     }
   }
@@ -166,8 +164,8 @@ public final class DeviceRegisters {
   private void acceptFeatures() {
     FeatureBits accepted =
         new FeatureBits(
-            driverFeatures[0] & 0xffff_ffffL | (long) driverFeatures[1] << 32,
-            driverFeatures[2] & 0xffff_ffffL | (long) driverFeatures[3] << 32);
+            driverFeatures.get(0) & 0xffff_ffffL | (long) driverFeatures.get(1) << 32,
+            driverFeatures.get(2) & 0xffff_ffffL | (long) driverFeatures.get(3) << 32);
     if (!accepted.has(ReservedFeatures.VIRTIO_F_VERSION_1)) {
       // A legacy driver may; no device here goes by the layout of descriptors.
       accepted = accepted.without(ReservedFeatures.VIRTIO_F_ANY_LAYOUT);
@@ -192,7 +190,7 @@ public final class DeviceRegisters {
     synchronized (core.lock) {
       writeDriverFeatures(0, value);
       for (int i = 1; i < FEATURE_WORDS; i++) {
-        if (driverFeatures[i] != 0) {
+        if (driverFeatures.get(i) != 0) {
           writeDriverFeatures(i, 0);
         }
       }
@@ -276,7 +274,9 @@ public final class DeviceRegisters {
     synchronized (core.lock) {
       core.guarded("reset", host::reset);
       isr.set(0);
-      Arrays.fill(driverFeatures, 0);
+      for (int i = 0; i < FEATURE_WORDS; i++) {
+        driverFeatures.set(i, 0);
+      }
       interrupts.deviceReset();
       core.resetting = false;
       queues.forgetAll();

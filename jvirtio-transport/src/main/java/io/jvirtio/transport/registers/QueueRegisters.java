@@ -15,14 +15,17 @@ import java.util.function.IntFunction;
 
 /** The queues of {@link DeviceRegisters}, which says what the methods do. Thread-safe. */
 final class QueueRegisters {
-  /** What a driver has written about one queue. Under the lock. */
+  /**
+   * What a driver has written about one queue. Changed under the lock; read without, for a driver
+   * that looks whether a reset is done, during which the lock is held.
+   */
   private static final class Queue {
-    int size;
-    long descriptorArea;
-    long driverArea;
-    long deviceArea;
-    boolean enabled;
-    long pfn;
+    volatile int size;
+    volatile long descriptorArea;
+    volatile long driverArea;
+    volatile long deviceArea;
+    volatile boolean enabled;
+    volatile long pfn;
 
     /** What it was enabled with. */
     QueueLayout layout;
@@ -51,13 +54,21 @@ final class QueueRegisters {
     this.resets = new AtomicIntegerArray(queues.length);
     for (int i = 0; i < queues.length; i++) {
       this.owners[i] = owners.apply(i);
+      queues[i] = new Queue();
       forget(i);
     }
   }
 
   private void forget(int queue) {
-    queues[queue] = new Queue();
-    queues[queue].size = host.device().queueMaxSize(queue);
+    Queue q = queues[queue];
+    q.size = host.device().queueMaxSize(queue);
+    q.descriptorArea = 0;
+    q.driverArea = 0;
+    q.deviceArea = 0;
+    q.enabled = false;
+    q.pfn = 0;
+    q.layout = null;
+    q.held = false;
   }
 
   /** The device was reset. Under the lock. */
@@ -81,9 +92,7 @@ final class QueueRegisters {
   }
 
   int size(int queue) {
-    synchronized (core.lock) {
-      return has(queue) ? queues[queue].size : 0;
-    }
+    return has(queue) ? queues[queue].size : 0;
   }
 
   void writeSize(int queue, int size) {
@@ -91,16 +100,14 @@ final class QueueRegisters {
   }
 
   long address(int queue, Area area) {
-    synchronized (core.lock) {
-      if (!has(queue)) {
-        return 0;
-      }
-      return switch (area) {
-        case DESCRIPTOR -> queues[queue].descriptorArea;
-        case DRIVER -> queues[queue].driverArea;
-        case DEVICE -> queues[queue].deviceArea;
-      };
+    if (!has(queue)) {
+      return 0;
     }
+    return switch (area) {
+      case DESCRIPTOR -> queues[queue].descriptorArea;
+      case DRIVER -> queues[queue].driverArea;
+      case DEVICE -> queues[queue].deviceArea;
+    };
   }
 
   void writeAddress(int queue, Area area, long address) {
@@ -130,9 +137,7 @@ final class QueueRegisters {
   }
 
   boolean isEnabled(int queue) {
-    synchronized (core.lock) {
-      return has(queue) && queues[queue].enabled;
-    }
+    return has(queue) && queues[queue].enabled;
   }
 
   void enable(int queue) {
@@ -181,9 +186,7 @@ final class QueueRegisters {
   }
 
   long pfn(int queue) {
-    synchronized (core.lock) {
-      return has(queue) ? queues[queue].pfn : 0;
-    }
+    return has(queue) ? queues[queue].pfn : 0;
   }
 
   void writePfn(int queue, long pfn, long pageSize, long align) {
