@@ -190,6 +190,17 @@ class QtestPciTest {
     }
   }
 
+  @ParameterizedTest
+  @EnumSource(names = {"MSIX_EACH", "INTX"})
+  void requestsFailWhenTheMachineDies(Interrupts interrupts) throws Exception {
+    Path image = Patterns.image(folder, "disk.img", 1, RegisterDisk.SIZE);
+    PciDriverOptions options = new Case("", Interface.MODERN, interrupts).options();
+    try (QtestQemu qemu = new QtestQemu(folder, "q35", image, "-device", "virtio-blk-pci,drive=d");
+        QtestMachine machine = qemu.connect()) {
+      RegisterDisk.failsWith(open(machine, null, options), qemu.peer()::kill);
+    }
+  }
+
   @Test
   void aMachineThatDiesIsAnError() throws Exception {
     Path image = Patterns.image(folder, "disk.img", 1, RegisterDisk.SIZE);

@@ -3,6 +3,7 @@ package io.jvirtio.guest;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.driver.DriverTransport;
@@ -97,6 +98,28 @@ final class RegisterDisk {
             resize.to(2 * SIZE);
             assertEquals(2L * SIZE, told.poll(30, TimeUnit.SECONDS));
             driver.write(2L * SIZE - 512, MemorySegment.ofArray(Patterns.random(1, 512)));
+          }
+        });
+  }
+
+  /** Sees to it that requests fail, those under way and those to come, once the device is gone. */
+  static void failsWith(DriverTransport transport, Runnable end) throws Exception {
+    onLoop(
+        loop -> {
+          try (BlkDriver driver =
+              BlkDriver.open(transport, BlkDriverOptions.builder(loop).build())) {
+            MemorySegment buffer = driver.allocate(MIB);
+            driver.read(0, buffer);
+            Thread killer = Thread.ofPlatform().start(end);
+            assertThrows(
+                IOException.class,
+                () -> {
+                  while (true) {
+                    driver.read(0, buffer);
+                  }
+                });
+            killer.join();
+            assertThrows(IOException.class, () -> driver.read(0, buffer));
           }
         });
   }
