@@ -8,6 +8,9 @@ module io.jvirtio.cli {
   requires io.jvirtio.devices;
   requires io.jvirtio.drivers;
   requires io.jvirtio.linux;
+  requires io.jvirtio.qtest;
+  requires io.jvirtio.transport;
+  requires io.jvirtio.vfio;
   requires io.jvirtio.vhost;
   requires java.logging;
   // sun.misc.Signal, by reflection.

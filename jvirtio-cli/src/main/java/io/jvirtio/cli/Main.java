@@ -28,6 +28,7 @@ import picocli.CommandLine.Spec;
       DemoCommand.class,
       BootCommand.class,
       BlkCommand.class,
+      PciCommand.class,
       ProbeCommand.class,
       CopyCommand.class,
       BenchCommand.class
@@ -104,7 +105,7 @@ public final class Main implements Runnable {
   @Override
   public void run() {
     throw new ParameterException(
-        spec.commandLine(), "a command is missing: demo, boot, blk, probe, copy or bench");
+        spec.commandLine(), "a command is missing: demo, boot, blk, pci, probe, copy or bench");
   }
 
   /** The version of this build. */

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.cli;
 
-import io.jvirtio.vhost.VhostUserServer;
-
 /**
  * Ends a server on SIGTERM and SIGINT. A signal that comes before there is a server ends it as soon
  * as it is there.
@@ -10,20 +8,26 @@ import io.jvirtio.vhost.VhostUserServer;
 final class Stop {
   private static final long PATIENCE_MILLIS = 5000;
 
-  private VhostUserServer server;
+  private final String command;
+  private Runnable stopServer;
   private boolean asked;
 
-  /** Catches the signals from now on. */
-  Stop() {
+  /**
+   * Catches the signals from now on.
+   *
+   * @param command whose name is told
+   */
+  Stop(String command) {
+    this.command = command;
     Signals.handle("TERM", this::ask);
     Signals.handle("INT", this::ask);
   }
 
-  /** Names what is to be stopped. */
-  synchronized void arm(VhostUserServer newServer) {
-    server = newServer;
+  /** Says how the server is stopped. */
+  synchronized void arm(Runnable newStopServer) {
+    stopServer = newStopServer;
     if (asked) {
-      server.stop();
+      stopServer.run();
     }
   }
 
@@ -32,22 +36,22 @@ final class Stop {
       return;
     }
     asked = true;
-    if (server != null) {
-      server.stop();
+    if (stopServer != null) {
+      stopServer.run();
     }
-    Thread thread = new Thread(Stop::end, "stop-deadline");
+    Thread thread = new Thread(this::end, "stop-deadline");
     thread.setDaemon(true);
     thread.start();
   }
 
   /** A disk that does not answer must not keep the process. */
-  private static void end() {
+  private void end() {
     try {
       Thread.sleep(PATIENCE_MILLIS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
-    System.err.println("jvirtio blk: input or output hangs: ended without waiting for it");
+    System.err.println(command + ": input or output hangs: ended without waiting for it");
     Runtime.getRuntime().halt(1);
   }
 }

@@ -10,17 +10,24 @@ import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The daemon as a process of its own. */
 @Timeout(60)
 class BlkProcessTest {
   @TempDir private Path folder;
 
-  @Test
-  void servesUntilItIsTerminated() throws IOException, InterruptedException {
+  @ParameterizedTest
+  @CsvSource({
+    "blk, '\"frontEnds\":0,\"notificationsReceived\":0,'",
+    "pci blk, '\"clients\":0,\"registerAccesses\":0,'",
+    "pci blk --profile=legacy --irq=intx, '\"clients\":0,\"registerAccesses\":0,'",
+  })
+  void servesUntilItIsTerminated(String command, String counts)
+      throws IOException, InterruptedException {
     Path image = folder.resolve("disk.img");
     try (RandomAccessFile content = new RandomAccessFile(image.toFile(), "rw")) {
       content.setLength(1 << 20);
@@ -29,7 +36,8 @@ class BlkProcessTest {
     Path out = folder.resolve("out");
     Process process =
         JvirtioProcess.builder(
-                "blk", "--socket-path=" + socket, "--blk-file=" + image, "--print-stats")
+                (command + " --print-stats --socket-path=" + socket + " --blk-file=" + image)
+                    .split(" "))
             .redirectOutput(out.toFile())
             .start();
     try (BufferedReader err = process.errorReader()) {
@@ -46,6 +54,7 @@ class BlkProcessTest {
       String stats = Files.readString(out);
       assertEquals(1, stats.lines().count(), stats);
       assertTrue(stats.startsWith("{\"requests\":{\"in\":0,"), stats);
+      assertTrue(stats.contains(counts), stats);
       assertTrue(stats.contains("\"notificationsSuppressed\":0}"), stats);
     } finally {
       process.destroyForcibly();

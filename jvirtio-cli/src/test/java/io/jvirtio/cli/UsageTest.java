@@ -13,6 +13,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -125,6 +126,48 @@ class UsageTest {
     assertOneLine("unknown option --bulk-file");
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "--profile=old, '--profile'",
+    "--irq=msi, '--irq'",
+    "--num-queues=257, number of queues is 257",
+    "--print-capabilities, unknown option --print-capabilities",
+    "--profile=legacy --packed=on, --packed=on and --profile=legacy do not go together",
+    "--profile=legacy --in-order=on, --in-order=on and --profile=legacy do not go together",
+  })
+  void wrongUsageOfPci(String options, String part) {
+    String[] more = options.split(" ");
+    String[] args = {"pci", "blk", socket(), "--blk-file=" + image, more[0], more[more.length - 1]};
+    assertEquals(2, run(more.length == 2 ? args : Arrays.copyOf(args, 5)));
+    assertOneLine(part, "see 'jvirtio pci blk --help'");
+  }
+
+  @Test
+  void pciFailsLikeBlk() throws IOException {
+    assertEquals(2, run("pci"));
+    assertOneLine("the type of the device is missing: blk");
+    err.getBuffer().setLength(0);
+    assertEquals(1, run("pci", "blk", socket(), "--blk-file=" + folder.resolve("none")));
+    assertOneLine("jvirtio pci blk: ", "does not exist", "truncate");
+    err.getBuffer().setLength(0);
+    Path path = folder.resolve("living");
+    try (ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+      server.bind(UnixDomainSocketAddress.of(path));
+      String quiet = "--log-level=error";
+      assertEquals(1, run("pci", "blk", "--socket-path=" + path, "--blk-file=" + image, quiet));
+      assertOneLine("in use", "end the server");
+    }
+  }
+
+  @Test
+  void pciHelpShowsTheCommandOfQemu() {
+    assertEquals(0, run("pci", "blk", "--help"));
+    assertTrue(out.toString().contains("vfio-user-pci"), out.toString());
+    assertTrue(out.toString().contains("share=on"), out.toString());
+    assertTrue(out.toString().contains("10.1"), out.toString());
+    assertEquals("", err.toString());
+  }
+
   @Test
   void missingAndUnknownCommand() {
     assertEquals(2, run());
@@ -135,9 +178,9 @@ class UsageTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"boot, Offer", "blk, Allow", "copy, Allow", "demo, Allow"})
+  @CsvSource({"boot, Offer", "blk, Allow", "pci blk, Allow", "copy, Allow", "demo, Allow"})
   void helpHasTheSwitchesOfTheRings(String command, String verb) {
-    assertEquals(0, run(command, "--help"));
+    assertEquals(0, run((command + " --help").split(" ")));
     String help = out.toString();
     for (String option : new String[] {"--packed", "--in-order", "--event-idx", "--indirect"}) {
       assertTrue(

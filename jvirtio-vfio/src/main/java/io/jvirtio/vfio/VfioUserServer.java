@@ -227,9 +227,11 @@ public final class VfioUserServer implements AutoCloseable {
   public VfioUserStats stats() {
     DeviceHost host = function.host();
     long chains = 0;
+    long suppressed = 0;
     for (int i = 0; i < host.queueCount(); i++) {
       try {
         chains += host.counters(i).chains();
+        suppressed += host.counters(i).notificationsSuppressed();
       } catch (PeerFault e) {
         throw new IllegalStateException("queue " + i + " exists", e);
       }
@@ -242,6 +244,7 @@ public final class VfioUserServer implements AutoCloseable {
         refused,
         accesses,
         interrupts.sent(),
+        suppressed,
         chains,
         host.faults(),
         protocolFaults);

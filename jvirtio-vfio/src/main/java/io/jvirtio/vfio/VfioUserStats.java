@@ -13,6 +13,7 @@ import io.jvirtio.spec.FeatureBits;
  * @param refused commands that were answered with an error
  * @param accesses reads and writes of registers
  * @param interrupts times that an eventfd of a client was signalled
+ * @param notificationsSuppressed batches of used buffers that the driver wanted no notification for
  * @param chains buffers taken from drivers
  * @param faults times that a driver broke a rule of memory or rings
  * @param protocolFaults clients that were sent away for what they sent
@@ -24,6 +25,7 @@ public record VfioUserStats(
     long refused,
     long accesses,
     long interrupts,
+    long notificationsSuppressed,
     long chains,
     long faults,
     long protocolFaults) {}
