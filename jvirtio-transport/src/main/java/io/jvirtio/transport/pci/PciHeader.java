@@ -30,7 +30,6 @@ final class PciHeader {
   private static final int DEVICE_ID = 0x02;
   private static final int COMMAND = 0x04;
   private static final int STATUS = 0x06;
-  private static final int REVISION = 0x08;
   private static final int BARS = 0x10;
   private static final int SUBSYSTEM_VENDOR = 0x2c;
   private static final int SUBSYSTEM = 0x2e;
@@ -90,9 +89,9 @@ final class PciHeader {
     return id;
   }
 
-  /** Whether its ids say that it has the legacy interface. */
+  /** Whether its id says that it has the legacy interface; any revision will do. */
   boolean isTransitional() throws IOException {
-    return u16(DEVICE_ID) < MODERN && u8(REVISION) == 0;
+    return u16(DEVICE_ID) < MODERN;
   }
 
   int subsystemVendor() throws IOException {

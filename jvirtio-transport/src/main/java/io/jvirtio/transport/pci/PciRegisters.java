@@ -41,7 +41,8 @@ abstract class PciRegisters implements DriverRegisters {
   }
 
   /**
-   * Makes the function answer.
+   * Makes the function answer. It accesses no memory yet: whoever had it before may have left it
+   * with queues.
    *
    * @return its capabilities
    */
@@ -49,9 +50,8 @@ abstract class PciRegisters implements DriverRegisters {
     header.command(PciHeader.COMMAND_IO | PciHeader.COMMAND_MEMORY, 0);
     PciCapabilities found = PciCapabilities.walk(header);
     if (found.msixEnabled()) {
-      access.disableInterrupts(); // whoever had the function before left it so
+      access.disableInterrupts(); // whoever had it before left it so
     }
-    header.command(PciHeader.COMMAND_MASTER, 0);
     return found;
   }
 
@@ -82,6 +82,7 @@ abstract class PciRegisters implements DriverRegisters {
 
   @Override
   public final void connectInterrupts(BitSet queues, Interrupts interrupts) throws IOException {
+    header.command(PciHeader.COMMAND_MASTER, 0);
     vectors.connect(queues, interrupts);
   }
 

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.device.InlineOwner;
+import io.jvirtio.device.QueueOwner;
 import io.jvirtio.driver.QueueRequest;
 import io.jvirtio.driver.TransportListener;
 import io.jvirtio.driver.UsedBufferHandler;
@@ -17,9 +18,11 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.Requirement;
 import io.jvirtio.transport.pci.PciDriverOptions.Attempt;
 import io.jvirtio.transport.pci.PciDriverOptions.Choice;
 import java.io.IOException;
+import java.lang.reflect.Proxy;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,6 +33,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Functions that lie: each lie ends in an error that says what and where, or has no effect. */
 class LyingPciTest {
+  private static final String VECTORS =
+      "Virtio Over PCI Bus / PCI-specific Initialization And Device Operation / Device"
+          + " Initialization / MSI-X Vector Configuration";
   private static final Duration SHORT = Duration.ofMillis(30);
   private static final PciDriverOptions OPTIONS =
       PciDriverOptions.defaults().withResetDeadline(SHORT);
@@ -106,9 +112,6 @@ class LyingPciTest {
     assertEquals(List.of(), lost);
     transport.close();
     assertTrue(pci.closed);
-    // Bus master at the start, and no more at the end.
-    assertEquals(7, pci.writes(pci.config, 4).getLast().value() | 4);
-    assertEquals(0, pci.config.get(4, 2) & 4);
   }
 
   @Test
@@ -130,6 +133,17 @@ class LyingPciTest {
     assertEquals(0, transport.status());
     assertEquals(0, transport.memory().allocated());
     transport.close();
+  }
+
+  @Test
+  void memoryIsOnlyAccessedWhileThereAreQueues() throws IOException {
+    PciDriverTransport transport = open();
+    assertEquals(3, pci.config.get(4, 2));
+    transport.reset();
+    find(transport, 1);
+    assertEquals(7, pci.config.get(4, 2));
+    transport.close();
+    assertEquals(3, pci.config.get(4, 2));
   }
 
   @Test
@@ -252,6 +266,38 @@ class LyingPciTest {
   }
 
   @Test
+  @Requirement(
+      section =
+          "Virtio Over PCI Bus / PCI-specific Initialization And Device Operation / Notification of"
+              + " Device Configuration Changes",
+      text =
+          "A driver MUST handle the case where the same interrupt is used to indicate both device"
+              + " configuration space change and one or more virtqueues being used.")
+  void oneInterruptForBoth() throws IOException {
+    PciDriverTransport transport = open(OPTIONS.withAttempts(Attempt.INTX));
+    int[] woken = new int[1];
+    QueueOwner counts =
+        (QueueOwner)
+            Proxy.newProxyInstance(
+                QueueOwner.class.getClassLoader(),
+                new Class<?>[] {QueueOwner.class},
+                (proxy, method, args) -> {
+                  woken[0] += method.getName().equals("wakeUp") ? 1 : 0;
+                  return method.invoke(owner, args);
+                });
+    transport.findQueues(List.of(new QueueRequest("counted", 0, 3, handler, counts)));
+    for (int bits = 0; bits < 4; bits++) {
+      changes = 0;
+      woken[0] = 0;
+      pci.common().lie(LyingPci.ISR, bits);
+      pci.pin.run();
+      assertEquals(bits & 1, woken[0]);
+      assertEquals(bits >> 1, changes);
+    }
+    transport.close();
+  }
+
+  @Test
   void anInterruptStatusThatIsNeverCleared() throws IOException {
     PciDriverTransport transport = open(OPTIONS.withAttempts(Attempt.INTX));
     find(transport, 1);
@@ -282,6 +328,13 @@ class LyingPciTest {
   }
 
   @Test
+  @Requirement(
+      section = VECTORS,
+      text =
+          "After mapping an event to vector, the driver MUST verify success by reading the Vector"
+              + " field value: on success, the previously written value is returned, and on failure,"
+              + " NO_VECTOR is returned. If a mapping failure is detected, the driver MAY retry"
+              + " mapping with fewer vectors, disable MSI-X or report device failure.")
   void vectorsThatAreRefused() throws IOException {
     PciDriverTransport transport = open();
     int[] tries = new int[1];
@@ -307,6 +360,42 @@ class LyingPciTest {
     assertEquals(1, find(polls, 1).size());
     assertEquals(List.of(), pci.vectors);
     polls.close();
+    transport.close();
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 2, 3, 0x7ff})
+  @Requirement(
+      section = VECTORS,
+      text =
+          "Driver MUST support device with any MSI-X Table Size 0 to 0x7FF. Driver MAY fall back on"
+              + " using INT#x interrupts for a device which only supports one MSI-X vector (MSI-X"
+              + " Table Size = 0).")
+  @Requirement(
+      section = VECTORS,
+      text =
+          "Driver MUST NOT attempt to map an event to a vector outside the MSI-X Table supported by"
+              + " the device, as reported by Table Size in the MSI-X Capability.")
+  void anyNumberOfVectors(int last) throws IOException {
+    pci.config.set(LyingPci.MSIX_AT + 2, 2, last);
+    PciDriverTransport transport = open();
+    find(transport, 2);
+    assertEquals(last == 0 ? 0 : last == 1 ? 2 : 3, pci.vectors.size());
+    assertEquals(last == 0, pci.pin != null);
+    for (int offset : new int[] {LyingPci.CONFIG_VECTOR, LyingPci.QUEUE_VECTOR}) {
+      assertTrue(pci.writes(pci.common(), offset).stream().allMatch(w -> w.value() <= last));
+    }
+    transport.close();
+  }
+
+  @Test
+  void queuesWithoutACallbackGetNoVector() throws IOException {
+    PciDriverTransport transport = open();
+    QueueRequest polled = new QueueRequest("polled", 0, 3, null, owner);
+    transport.findQueues(List.of(polled, request()));
+    assertEquals(2, pci.vectors.size());
+    assertEquals(1, pci.writes(pci.common(), LyingPci.QUEUE_VECTOR).size());
+    assertEquals(1, pci.common().get(LyingPci.QUEUE_VECTOR, 2));
     transport.close();
   }
 
@@ -388,9 +477,7 @@ class LyingPciTest {
     fails("modern device", this::open);
     pci.config.set(2, 2, 0x1005).set(0x2e, 2, 4).set(0x10, 4, 0xfe00_0000L);
     fails("BAR 0 is not in I/O space", this::open);
-    pci.config.set(0x10, 4, 0xc001).set(8, 1, 1);
-    fails("ids are those of a modern device", this::open);
-    pci.config.set(8, 1, 0);
+    pci.config.set(0x10, 4, 0xc001);
     fails("there is no BAR 0", this::open);
     pci.bars.put(0, pci.new Window(16));
     fails("BAR 0 has 16 bytes", this::open);
