@@ -7,12 +7,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.spec.DeviceStatus;
+import io.jvirtio.testkit.Requirement;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.junit.jupiter.api.Test;
 
 /** What the bus does to a function: mastering, memory, resets that take long, the end. */
 class FunctionBusTest {
+  private static final String COMMON =
+      "Virtio Over PCI Bus / Common configuration structure layout";
   private static final int LIVE = 0xf;
 
   @Test
@@ -108,6 +111,11 @@ class FunctionBusTest {
   }
 
   @Test
+  @Requirement(
+      section = COMMON,
+      text =
+          "The device MUST reset when 0 is written to device_status, and present a 0 in"
+              + " device_status once that is done.")
   void aResetThatTakesLongGoesOnElsewhere() throws InterruptedException {
     try (ExecutorService resets = Executors.newSingleThreadExecutor();
         FunctionRig rig = new FunctionRig(PciOptions.defaults().withResets(resets))) {
@@ -137,6 +145,13 @@ class FunctionBusTest {
   }
 
   @Test
+  @Requirement(
+      section = COMMON,
+      text =
+          "The device MUST reset the queue when 1 is written to queue_reset. The device MUST"
+              + " continue to present 1 in queue_reset as long as the queue reset is ongoing. The"
+              + " device MUST present 0 in both queue_reset and queue_enable when queue reset has"
+              + " completed.")
   void theResetOfAQueueMayTakeLongToo() throws InterruptedException {
     try (ExecutorService resets = Executors.newSingleThreadExecutor();
         FunctionRig rig = new FunctionRig(PciOptions.defaults().withResets(resets))) {

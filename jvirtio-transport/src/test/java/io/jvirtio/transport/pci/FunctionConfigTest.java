@@ -122,6 +122,12 @@ class FunctionConfigTest {
   @ParameterizedTest
   @EnumSource(PciProfile.class)
   @Requirement(
+      section = "Virtio Over PCI Bus",
+      text =
+          "A Virtio device using Virtio Over PCI Bus MUST expose to guest an interface that meets"
+              + " the specification requirements of the appropriate PCI specification: [PCI] and"
+              + " [PCIe] respectively.")
+  @Requirement(
       section =
           "Virtio Over PCI Bus / PCI-specific Initialization And Device Operation / Device"
               + " Initialization / Virtio Device Configuration Layout Detection / Legacy Interface:"
@@ -169,10 +175,10 @@ class FunctionConfigTest {
           "The device MUST include any extra data (from the beginning of the cap_vndr field through"
               + " end of the extra data fields if any) in cap_len.")
   @Requirement(
-      section = "Virtio Over PCI Bus / " + "Common configuration structure layout",
+      section = "Virtio Over PCI Bus / Common configuration structure layout",
       text = "offset MUST be 4-byte aligned.")
   @Requirement(
-      section = "Virtio Over PCI Bus / " + "Common configuration structure layout",
+      section = "Virtio Over PCI Bus / Common configuration structure layout",
       text = "The device MUST present at least one common configuration capability.")
   @Requirement(
       section = "Virtio Over PCI Bus / Notification capability",
@@ -257,6 +263,17 @@ class FunctionConfigTest {
           "The value cap.length presented by the device MUST be at least 4 and MUST be large enough"
               + " to support queue notification offsets for all supported queues in all possible"
               + " configurations.")
+  @Requirement(
+      section = "Virtio Over PCI Bus / Notification capability",
+      text =
+          "[without VIRTIO_F_NOTIFICATION_DATA] For all queues, the value cap.length presented by"
+              + " the device MUST satisfy: cap.length >= queue_notify_off * notify_off_multiplier +"
+              + " 2")
+  @Requirement(
+      section = "Virtio Over PCI Bus / Notification capability",
+      text =
+          "[with VIRTIO_F_NOTIFICATION_DATA] For all queues, the value cap.length presented by the"
+              + " device MUST satisfy: cap.length >= queue_notify_off * notify_off_multiplier + 4")
   void everyQueueHasAPlaceForNotifications() {
     for (int multiplier : new int[] {0, 2, 4, 4096}) {
       PciOptions options = PciOptions.defaults().withNotifyMultiplier(multiplier);
