@@ -80,7 +80,12 @@ final class FeatureChoice {
     }
     FeatureBits lacking = TO_BE_CARRIED.minus(transport.carriedFeatures());
     FeatureBits ring =
-        IMPLEMENTED.and(allowed).minus(lacking).with(ReservedFeatures.VIRTIO_F_VERSION_1);
+        IMPLEMENTED
+            .and(allowed)
+            .minus(lacking)
+            .with(ReservedFeatures.VIRTIO_F_VERSION_1)
+            // Which must be accepted, and binds only the device.
+            .withIf(legacy, ReservedFeatures.VIRTIO_F_ANY_LAYOUT);
     FeatureBits chosen = offered.and(understood.or(ring));
     if (legacy) {
       chosen = chosen.and(LEGACY);

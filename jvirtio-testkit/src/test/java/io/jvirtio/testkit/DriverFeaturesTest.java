@@ -28,6 +28,7 @@ import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.VirtioNet;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.ByteOrder;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -241,6 +242,24 @@ class DriverFeaturesTest extends ScriptedBlockDevice {
         e.getMessage()
             .startsWith("the device at " + transport.busName() + " does not offer VIRTIO_F_VERS"),
         e.getMessage());
+  }
+
+  @Test
+  @Requirement(
+      section = "Reserved Feature Bits / Legacy Interface: Reserved Feature Bits",
+      text =
+          "Transitional devices MUST offer, and if offered by the device transitional drivers MUST"
+              + " accept the following: VIRTIO_F_ANY_LAYOUT (27)")
+  void anyLayoutIsAcceptedOfALegacyDevice() throws IOException {
+    int unused = 30;
+    transport
+        .legacy(ByteOrder.LITTLE_ENDIAN)
+        .offer(FeatureBits.of(ReservedFeatures.VIRTIO_F_ANY_LAYOUT, unused));
+    try (DriverDevice device = device(FeatureBits.NONE)) {
+      device.start(type);
+      assertEquals(
+          FeatureBits.of(ReservedFeatures.VIRTIO_F_ANY_LAYOUT), transport.acceptedFeatures());
+    }
   }
 
   @Test

@@ -22,6 +22,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.DeviceType;
 import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
 import java.io.IOException;
 import java.nio.ByteOrder;
 import java.time.Duration;
@@ -271,7 +272,11 @@ class DriverInitializationTest extends ScriptedBlockDevice {
     type.understands(VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_BLK_SIZE);
     device().start(type);
     FeatureBits accepted =
-        FeatureBits.of(VIRTIO_BLK_F_FLUSH, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX);
+        FeatureBits.of(
+            VIRTIO_BLK_F_FLUSH,
+            ReservedFeatures.VIRTIO_F_ANY_LAYOUT,
+            VIRTIO_F_INDIRECT_DESC,
+            VIRTIO_F_EVENT_IDX);
     assertEquals(
         List.of(
             "reset",
