@@ -4,12 +4,14 @@ package io.jvirtio.cli;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.linux.Waker;
+import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.vfio.VfioUserServer;
 import io.jvirtio.vfio.VfioUserStats;
 import io.jvirtio.vhost.VhostUserServer;
 import io.jvirtio.vhost.VhostUserStats;
 import java.io.IOException;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** What the servers of a device have in common, whatever they speak. */
@@ -28,6 +30,12 @@ public interface DeviceServer extends AutoCloseable {
 
   /** What was counted, by the keys of JSON. */
   Map<String, Object> counts();
+
+  /** What was counted, in words for people below titles. */
+  Map<String, List<String>> words();
+
+  /** The virtio features negotiated last. */
+  FeatureBits negotiated();
 
   @Override
   void close();
@@ -76,6 +84,22 @@ public interface DeviceServer extends AutoCloseable {
     }
 
     @Override
+    public Map<String, List<String>> words() {
+      VhostUserStats stats = server.stats();
+      List<String> notifications =
+          List.of(
+              stats.notificationsReceived() + " received",
+              stats.notificationsSent() + " sent",
+              stats.notificationsSuppressed() + " suppressed");
+      return Map.of("notifications", notifications);
+    }
+
+    @Override
+    public FeatureBits negotiated() {
+      return server.stats().negotiated();
+    }
+
+    @Override
     public void close() {
       server.close();
     }
@@ -112,6 +136,22 @@ public interface DeviceServer extends AutoCloseable {
       map.put("interrupts", stats.interrupts());
       map.put("notificationsSuppressed", stats.notificationsSuppressed());
       return map;
+    }
+
+    @Override
+    public Map<String, List<String>> words() {
+      VfioUserStats stats = server.stats();
+      Map<String, List<String>> map = new LinkedHashMap<>();
+      map.put("registers", List.of(stats.accesses() + " accesses"));
+      map.put(
+          "interrupts",
+          List.of(stats.interrupts() + " sent", stats.notificationsSuppressed() + " suppressed"));
+      return map;
+    }
+
+    @Override
+    public FeatureBits negotiated() {
+      return server.stats().negotiated();
     }
 
     @Override

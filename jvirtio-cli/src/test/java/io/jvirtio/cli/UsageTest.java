@@ -204,6 +204,15 @@ class UsageTest {
     assertEquals(2, run("boot", "--interactive", "--json"));
     assertOneLine("do not go together");
     err.getBuffer().setLength(0);
+    assertEquals(2, run("boot", "--irq=intx"));
+    assertOneLine("--irq is for --bus=pci");
+    err.getBuffer().setLength(0);
+    assertEquals(2, run("boot", "--bus=pci", "--profile=legacy", "--packed"));
+    assertOneLine("--packed=on and --profile=legacy do not go together");
+    err.getBuffer().setLength(0);
+    assertEquals(2, run("boot", "--bus=isa"));
+    assertOneLine("'--bus'");
+    err.getBuffer().setLength(0);
     assertEquals(1, run("boot", "--kernel=" + folder.resolve("none")));
     assertOneLine("there is no such file");
   }

@@ -6,6 +6,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * Whether guests run under KVM here, found by running one: a {@code /dev/kvm} may exist and still
@@ -26,23 +28,25 @@ final class Accelerator {
     }
     Path memory = lab.cache().resolve("accelerator");
     // After a boot of the host it may be another machine.
-    String key =
-        lab.qemu()
-            + "\t"
-            + kernel
-            + "\t"
-            + Files.readString(Path.of("/proc/sys/kernel/random/boot_id")).strip()
-            + "\t";
+    String boot = Files.readString(Path.of("/proc/sys/kernel/random/boot_id")).strip();
+    String key = lab.qemu() + "\t" + kernel + "\t" + boot + "\t";
+    List<String> lines = new ArrayList<>();
     if (Files.isReadable(memory)) {
-      String line = Files.readString(memory).strip();
-      if (line.startsWith(key)) {
-        return line.substring(key.length()).equals("kvm") ? "kvm" : "tcg";
+      for (String line : Files.readAllLines(memory)) {
+        if (line.startsWith(key)) {
+          return line.substring(key.length()).equals("kvm") ? "kvm" : "tcg";
+        }
+        // Of another QEMU.
+        if (line.contains("\t" + boot + "\t")) {
+          lines.add(line);
+        }
       }
     }
     progress.doing("trying KVM, at most " + Programs.seconds(DEADLINE));
     String accelerator = comesUp(lab, kernel, scratch) ? "kvm" : "tcg";
     try {
-      Files.writeString(memory, key + accelerator + "\n");
+      lines.add(key + accelerator);
+      Files.write(memory, lines);
     } catch (IOException e) {
       System.getLogger(Accelerator.class.getName())
           .log(System.Logger.Level.WARNING, "cannot remember the accelerator: {0}", e.getMessage());

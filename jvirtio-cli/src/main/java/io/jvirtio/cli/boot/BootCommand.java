@@ -4,12 +4,15 @@ package io.jvirtio.cli.boot;
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.Json;
 import io.jvirtio.cli.Logging;
+import io.jvirtio.cli.PciChoice;
+import io.jvirtio.cli.RingChoice;
 import io.jvirtio.linux.LoopMode;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -37,12 +40,33 @@ import picocli.CommandLine.Spec;
       "  jvirtio boot",
       "  jvirtio boot --interactive --queues=4",
       "  jvirtio boot --packed --event-idx=off",
+      "  jvirtio boot --bus=pci --profile=legacy --irq=intx",
       "  jvirtio boot --kernel=/boot/vmlinuz-6.12 --disk=disk.img",
       "",
       "Exit codes: 0 all of it worked, 1 something did not, 2 wrong usage.",
     })
 public final class BootCommand implements Callable<Integer> {
   private static final int MAX_QUEUES = 64;
+
+  /** How QEMU reaches the disk. */
+  enum Bus {
+    /** Its queues are served, and QEMU makes a device of them. */
+    VHOST_USER("vhost-user"),
+    /** The whole device is served, by vfio-user. */
+    PCI("pci");
+
+    private final String word;
+
+    Bus(String word) {
+      this.word = word;
+    }
+
+    /** As the option has it. */
+    @Override
+    public String toString() {
+      return word;
+    }
+  }
 
   @Spec private CommandSpec spec;
 
@@ -67,6 +91,16 @@ public final class BootCommand implements Callable<Integer> {
       description = "Your disk image. The guest only reads it, except with --interactive/--initrd.")
   private Path disk;
 
+  @Option(
+      names = "--bus",
+      defaultValue = "vhost-user",
+      paramLabel = "BUS",
+      description =
+          "How QEMU reaches the disk: vhost-user, or pci for a whole PCI device by vfio-user"
+              + " (default: ${DEFAULT-VALUE}).")
+  private Bus bus;
+
+  @Mixin private PciChoice.Given pci;
   @Mixin private BootRingOptions rings;
 
   @Option(
@@ -107,13 +141,15 @@ public final class BootCommand implements Callable<Integer> {
       throw new ParameterException(
           spec.commandLine(), "--interactive and --json do not go together");
     }
+    PciChoice function = function();
+    RingChoice features = function == null ? rings.choice() : function.rings(rings.choice(), spec);
     mustBeFile("--kernel", kernel);
     mustBeFile("--initrd", initrd);
     Logging.setUp(Logging.LogLevel.WARNING);
     PrintWriter out = json ? spec.commandLine().getErr() : spec.commandLine().getOut();
     boolean terminal = System.console() != null && System.console().isTerminal() && !json;
     BootOptions options =
-        new BootOptions(interactive, kernel, initrd, disk, rings.choice(), queues, mode);
+        new BootOptions(interactive, kernel, initrd, disk, features, function, queues, mode);
     try (Progress progress = new Progress(out, terminal);
         BootRun run = new BootRun(options, progress)) {
       Summary summary = run.run();
@@ -128,6 +164,19 @@ public final class BootCommand implements Callable<Integer> {
       throw e;
     }
     return 0;
+  }
+
+  private PciChoice function() {
+    if (bus == Bus.PCI) {
+      return pci.choice();
+    }
+    for (String option : List.of("--profile", "--irq")) {
+      if (spec.commandLine().getParseResult().hasMatchedOption(option)) {
+        throw new ParameterException(
+            spec.commandLine(), option + " is for --bus=pci: QEMU has the PCI device otherwise");
+      }
+    }
+    return null;
   }
 
   private void report(Summary summary, Progress progress) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.cli.boot;
 
+import io.jvirtio.cli.PciChoice;
 import io.jvirtio.cli.RingChoice;
 import io.jvirtio.linux.LoopMode;
 import java.nio.file.Path;
@@ -13,6 +14,7 @@ import java.nio.file.Path;
  * @param initrd an initial RAM disk of the user's, or null
  * @param disk an image of the user's, or null
  * @param rings which features of the rings are offered
+ * @param pci what kind of PCI device is served by vfio-user, or null to serve by vhost-user
  * @param queues how many queues, which are as many processors of the guest up to 8
  * @param mode how the device waits
  */
@@ -22,5 +24,6 @@ record BootOptions(
     Path initrd,
     Path disk,
     RingChoice rings,
+    PciChoice pci,
     int queues,
     LoopMode mode) {}

@@ -5,11 +5,14 @@ import io.jvirtio.backends.ImageException;
 import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.DeviceServer;
 import io.jvirtio.cli.RingChoice;
 import io.jvirtio.device.DeviceHost;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.linux.UnixServerSocket;
+import io.jvirtio.vfio.VfioUserOptions;
+import io.jvirtio.vfio.VfioUserServer;
 import io.jvirtio.vhost.VhostUserOptions;
 import io.jvirtio.vhost.VhostUserServer;
 import java.io.IOException;
@@ -47,6 +50,11 @@ final class BootRun implements AutoCloseable {
   Summary run() throws IOException, CliException, InterruptedException {
     progress.doing("looking for QEMU, a kernel and busybox");
     Lab lab = Lab.bringUp(scratch);
+    if (options.pci() != null && !Qemu.hasVfioUser(lab.qemu(), scratch)) {
+      progress.doing("getting a QEMU that is a client of vfio-user");
+      lab = lab.withNewerQemu(scratch);
+      progress.done("QEMU is that of the lab: this machine's is too old for vfio-user");
+    }
     Path kernel = options.kernel() == null ? lab.kernel() : options.kernel();
     String accelerator = Accelerator.pick(lab, lab.kernel(), scratch, progress);
     Path initrd = initrd(lab, kernel);
@@ -58,7 +66,7 @@ final class BootRun implements AutoCloseable {
     }
     Path image = made == null ? options.disk() : made.image();
     Steps steps = new Steps(options, made, image, progress);
-    Qemu qemu = new Qemu(lab.qemu(), accelerator, kernel, initrd);
+    Qemu qemu = new Qemu(lab.qemu(), accelerator, reachable(kernel), reachable(initrd));
     Summary summary = serve(qemu, image, steps);
     if (steps.wroteFile()) {
       progress.doing("checking the image");
@@ -66,6 +74,17 @@ final class BootRun implements AutoCloseable {
       steps.verify(made.checksum(scratch, "/from-guest"));
     }
     return summary;
+  }
+
+  /**
+   * A QEMU of another Debian sees the lab and the temporary folder, and not where a user keeps his.
+   */
+  private Path reachable(Path file) throws IOException {
+    boolean given = file.equals(options.kernel()) || file.equals(options.initrd());
+    if (options.pci() == null || !given) {
+      return file;
+    }
+    return Files.copy(file, Files.createTempDirectory(scratch, "given").resolve("file"));
   }
 
   private Path initrd(Lab lab, Path kernel) throws IOException, CliException {
@@ -95,34 +114,51 @@ final class BootRun implements AutoCloseable {
             .observer(latencies)
             .build();
     RingChoice rings = options.rings();
-    boolean canInOrder = rings.inOrder() && qemu.canInOrder(scratch);
+    boolean pci = options.pci() != null;
+    boolean canInOrder = rings.inOrder() && (pci || qemu.canInOrder(scratch));
     Path path = scratch.resolve("disk.sock");
     RawFileOptions how = RawFileOptions.of(image).withReadOnly(steps.readOnly());
     try (RawFileBackend backend = RawFileBackend.open(how)) {
       BlkDevice device = new BlkDevice(backend, blk);
-      VhostUserOptions ring =
-          VhostUserOptions.defaults()
-              .withMode(options.mode())
-              .withRingFeatures(rings.of(DeviceHost.ringFeatures()));
-      try (VhostUserServer server = new VhostUserServer(device, ring);
+      try (DeviceServer server = start(device);
           UnixServerSocket socket = UnixServerSocket.bind(path, server.waker())) {
         Thread thread =
-            Thread.ofPlatform().daemon().name("vhost-user").start(() -> accept(server, socket));
+            Thread.ofPlatform().daemon().name("serve").start(() -> accept(server, socket));
         try {
-          guest(qemu, new Qemu.Disk(path, options.queues(), rings, canInOrder), steps);
+          guest(qemu, new Qemu.Disk(path, options.queues(), rings, canInOrder, pci), steps);
         } finally {
           server.stop();
           thread.join(SERVER_PATIENCE_MILLIS);
         }
         return new Summary(
-            qemu.accelerator(), rings, canInOrder, server.stats(), device.stats(), latencies);
+            qemu.accelerator(),
+            rings,
+            canInOrder,
+            server.negotiated(),
+            server.words(),
+            server.counts(),
+            device.stats(),
+            latencies);
       }
     } catch (ImageException e) {
       throw new CliException(e.getMessage(), e);
     }
   }
 
-  private static void accept(VhostUserServer server, UnixServerSocket socket) {
+  private DeviceServer start(BlkDevice device) throws IOException {
+    RingChoice rings = options.rings();
+    if (options.pci() != null) {
+      VfioUserOptions how = VfioUserOptions.defaults().withMode(options.mode());
+      return DeviceServer.of(new VfioUserServer(device, options.pci().options(rings), how));
+    }
+    VhostUserOptions how =
+        VhostUserOptions.defaults()
+            .withMode(options.mode())
+            .withRingFeatures(rings.of(DeviceHost.ringFeatures()));
+    return DeviceServer.of(new VhostUserServer(device, how));
+  }
+
+  private static void accept(DeviceServer server, UnixServerSocket socket) {
     try {
       server.serve(socket);
     } catch (IOException e) {

@@ -25,6 +25,17 @@ record Lab(Path cache, Path qemu, Path kernel, Path modules, Path busybox) {
 
   /** Gets what is missing; the script says on standard error what it does. */
   static Lab bringUp(Path scratch) throws IOException, CliException, InterruptedException {
+    return parse(run(scratch, "boot"));
+  }
+
+  /** This lab with a newer QEMU, which the script gets where it is missing. */
+  Lab withNewerQemu(Path scratch) throws IOException, CliException, InterruptedException {
+    Path commands = Path.of(value(values(run(scratch, "full")), "BIN"));
+    return new Lab(cache, commands.resolve("qemu-system-x86_64"), kernel, modules, busybox);
+  }
+
+  private static List<String> run(Path scratch, String part)
+      throws IOException, CliException, InterruptedException {
     String home = System.getProperty("jvirtio.home");
     Path script = Path.of(home == null ? "." : home, "scripts", "lab");
     if (!Files.isRegularFile(script)) {
@@ -34,7 +45,7 @@ record Lab(Path cache, Path qemu, Path kernel, Path modules, Path busybox) {
               + "): start it by the jvirtio script of a checkout or distribution");
     }
     Path output = scratch.resolve("lab.env");
-    ProcessBuilder builder = Programs.builder(List.of("bash", script.toString(), "boot"));
+    ProcessBuilder builder = Programs.builder(List.of("bash", script.toString(), part));
     builder.redirectOutput(output.toFile()).redirectError(ProcessBuilder.Redirect.INHERIT);
     Process process = Programs.start(builder);
     try {
@@ -48,11 +59,21 @@ record Lab(Path cache, Path qemu, Path kernel, Path modules, Path busybox) {
       throw new CliException(
           "the guest's parts could not be brought up; the lines above say what to do");
     }
-    return parse(Files.readAllLines(output));
+    return Files.readAllLines(output);
   }
 
   /** Reads KEY=VALUE lines. */
   static Lab parse(List<String> lines) throws CliException {
+    Map<String, String> values = values(lines);
+    return new Lab(
+        Path.of(value(values, "CACHE")),
+        Path.of(value(values, "QEMU")),
+        Path.of(value(values, "KERNEL")),
+        Path.of(value(values, "MODULES")),
+        Path.of(value(values, "BUSYBOX")));
+  }
+
+  private static Map<String, String> values(List<String> lines) {
     Map<String, String> values = new HashMap<>();
     for (String line : lines) {
       int equals = line.indexOf('=');
@@ -60,16 +81,14 @@ record Lab(Path cache, Path qemu, Path kernel, Path modules, Path busybox) {
         values.put(line.substring(0, equals), line.substring(equals + 1));
       }
     }
-    for (String key : List.of("CACHE", "QEMU", "KERNEL", "MODULES", "BUSYBOX")) {
-      if (values.getOrDefault(key, "").isEmpty()) {
-        throw new CliException("scripts/lab named no " + key);
-      }
+    return values;
+  }
+
+  private static String value(Map<String, String> values, String key) throws CliException {
+    String value = values.getOrDefault(key, "");
+    if (value.isEmpty()) {
+      throw new CliException("scripts/lab named no " + key);
     }
-    return new Lab(
-        Path.of(values.get("CACHE")),
-        Path.of(values.get("QEMU")),
-        Path.of(values.get("KERNEL")),
-        Path.of(values.get("MODULES")),
-        Path.of(values.get("BUSYBOX")));
+    return value;
   }
 }

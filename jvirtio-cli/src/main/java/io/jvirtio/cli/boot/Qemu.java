@@ -2,12 +2,15 @@
 package io.jvirtio.cli.boot;
 
 import io.jvirtio.cli.CliException;
+import io.jvirtio.cli.Json;
 import io.jvirtio.cli.RingChoice;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * The command line of QEMU. Immutable.
@@ -28,9 +31,21 @@ record Qemu(Path program, String accelerator, Path kernel, Path initrd) {
    *
    * @param rings which features of the rings are offered to the guest
    * @param canInOrder whether QEMU has a switch for VIRTIO_F_IN_ORDER; without, it offers none
+   * @param vfioUser whether the whole device is there, not only its queues
    */
-  record Disk(Path socket, int queues, RingChoice rings, boolean canInOrder) {
-    private String device() {
+  record Disk(Path socket, int queues, RingChoice rings, boolean canInOrder, boolean vfioUser) {
+    private List<String> arguments() {
+      if (vfioUser) {
+        // Only as JSON can a socket be named.
+        Map<String, Object> device = new LinkedHashMap<>();
+        device.put("driver", "vfio-user-pci");
+        device.put("socket", Map.of("type", "unix", "path", socket));
+        return List.of("-device", Json.of(device));
+      }
+      return List.of("-chardev", "socket,id=disk,path=" + socket, "-device", vhostUser());
+    }
+
+    private String vhostUser() {
       return "vhost-user-blk-pci,chardev=disk,num-queues="
           + queues
           + ",packed="
@@ -50,8 +65,23 @@ record Qemu(Path program, String accelerator, Path kernel, Path initrd) {
    * @param scratch a folder for what it writes
    */
   boolean canInOrder(Path scratch) throws IOException, CliException, InterruptedException {
-    List<String> help = List.of(program.toString(), "-device", "vhost-user-blk-pci,help");
-    return Programs.run(scratch, HELP_DEADLINE, help).output().contains(" in_order=");
+    return help(program, scratch, "vhost-user-blk-pci").contains(" in_order=");
+  }
+
+  /**
+   * Whether a QEMU is a client of vfio-user, which only newer ones are.
+   *
+   * @param scratch a folder for what it writes
+   */
+  static boolean hasVfioUser(Path program, Path scratch)
+      throws IOException, CliException, InterruptedException {
+    return help(program, scratch, "vfio-user-pci").contains(" socket=");
+  }
+
+  private static String help(Path program, Path scratch, String device)
+      throws IOException, CliException, InterruptedException {
+    List<String> command = List.of(program.toString(), "-device", device + ",help");
+    return Programs.run(scratch, HELP_DEADLINE, command).output();
   }
 
   /**
@@ -76,12 +106,11 @@ record Qemu(Path program, String accelerator, Path kernel, Path initrd) {
     words.addAll(List.of("-chardev", "stdio,id=console,signal=" + (interactive ? "off" : "on")));
     words.addAll(List.of("-serial", "chardev:console"));
     if (disk != null) {
-      // vhost-user works on memory that both processes map.
+      // Both protocols work on memory that both processes map.
       words.addAll(List.of("-object", "memory-backend-memfd,id=mem,size=" + MEMORY + "M,share=on"));
       words.addAll(List.of("-machine", "memory-backend=mem"));
       words.addAll(List.of("-smp", Integer.toString(Math.min(disk.queues, 8))));
-      words.addAll(List.of("-chardev", "socket,id=disk,path=" + disk.socket));
-      words.addAll(List.of("-device", disk.device()));
+      words.addAll(disk.arguments());
     }
     return words;
   }

@@ -5,9 +5,9 @@ import io.jvirtio.cli.RingChoice;
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.devices.blk.BlkStats;
 import io.jvirtio.spec.DeviceType;
+import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.FeatureNames;
 import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.vhost.VhostUserStats;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -20,7 +20,9 @@ import java.util.Map;
  * @param accelerator kvm or tcg
  * @param rings which features of the rings were offered
  * @param canInOrder whether QEMU could offer VIRTIO_F_IN_ORDER
- * @param ring what the server counted
+ * @param negotiated the virtio features
+ * @param words what the server counted, for people
+ * @param counts the same, for programs
  * @param disk what the device counted
  * @param latencies of its requests
  */
@@ -28,13 +30,15 @@ record Summary(
     String accelerator,
     RingChoice rings,
     boolean canInOrder,
-    VhostUserStats ring,
+    FeatureBits negotiated,
+    Map<String, List<String>> words,
+    Map<String, Object> counts,
     BlkStats disk,
     Latencies latencies) {
   private static final int WIDTH = 78;
 
   private boolean packed() {
-    return ring.negotiated().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    return negotiated.has(ReservedFeatures.VIRTIO_F_RING_PACKED);
   }
 
   /** What was asked for, is not a matter of course, and did not come about. */
@@ -43,7 +47,7 @@ record Summary(
     if (rings.packed() && !packed()) {
       wrap(lines, "packed", List.of("asked for, but the guest's driver did not accept it"));
     }
-    if (rings.inOrder() && !ring.negotiated().has(ReservedFeatures.VIRTIO_F_IN_ORDER)) {
+    if (rings.inOrder() && !negotiated.has(ReservedFeatures.VIRTIO_F_IN_ORDER)) {
       String who =
           canInOrder ? "the guest's driver did not accept it" : "this QEMU cannot offer it";
       wrap(lines, "in order", List.of("asked for, but " + who));
@@ -52,7 +56,7 @@ record Summary(
   }
 
   private List<String> features() {
-    return FeatureNames.of(DeviceType.BLOCK.id(), ring.negotiated());
+    return FeatureNames.of(DeviceType.BLOCK.id(), negotiated);
   }
 
   private Map<String, Object> requests() {
@@ -74,13 +78,7 @@ record Summary(
     requests.add(disk.ioErrors() + " failed");
     wrap(lines, "requests", requests);
     wrap(lines, "bytes", List.of(disk.bytesRead() + " read", disk.bytesWritten() + " written"));
-    wrap(
-        lines,
-        "notifications",
-        List.of(
-            ring.notificationsReceived() + " received",
-            ring.notificationsSent() + " sent",
-            ring.notificationsSuppressed() + " suppressed"));
+    words.forEach((title, items) -> wrap(lines, title, items));
     wrap(
         lines,
         "latency",
@@ -112,15 +110,13 @@ record Summary(
     Map<String, Object> map = new LinkedHashMap<>();
     map.put("accelerator", accelerator);
     map.put("packed", packed());
-    map.put("inOrder", ring.negotiated().has(ReservedFeatures.VIRTIO_F_IN_ORDER));
+    map.put("inOrder", negotiated.has(ReservedFeatures.VIRTIO_F_IN_ORDER));
     map.put("features", features());
     map.put("requests", requests());
     map.put("failedRequests", disk.ioErrors());
     map.put("bytesRead", disk.bytesRead());
     map.put("bytesWritten", disk.bytesWritten());
-    map.put("notificationsReceived", ring.notificationsReceived());
-    map.put("notificationsSent", ring.notificationsSent());
-    map.put("notificationsSuppressed", ring.notificationsSuppressed());
+    map.putAll(counts);
     map.put("latencyP50Micros", latencies.micros(50));
     map.put("latencyP99Micros", latencies.micros(99));
     map.put("latencyMaxMicros", latencies.micros(100));
