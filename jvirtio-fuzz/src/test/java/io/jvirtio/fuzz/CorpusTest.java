@@ -94,4 +94,9 @@ class CorpusTest {
   void vfioUserCodec() throws IOException {
     target(VfioUserCodecFuzz.class, VfioCorpus.messages(), VfioUserCodecFuzz::fuzzerTestOneInput);
   }
+
+  @Test
+  void pciFunction() throws IOException {
+    target(PciFunctionFuzz.class, PciCorpus.accesses(), PciFunctionFuzz::fuzzerTestOneInput);
+  }
 }
