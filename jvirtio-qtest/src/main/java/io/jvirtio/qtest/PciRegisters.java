@@ -33,5 +33,8 @@ final class PciRegisters {
   static final int CAPABILITY_VENDOR = 0x09;
   static final int CAPABILITY_MSIX = 0x11;
 
+  /** Vectors less one, in the word behind the head of that capability. */
+  static final int MSIX_SIZE = 0x7ff;
+
   private PciRegisters() {}
 }

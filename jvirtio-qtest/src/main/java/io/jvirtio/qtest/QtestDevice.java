@@ -9,8 +9,18 @@ package io.jvirtio.qtest;
  * @param deviceId virtio device id (virtio 1.4, Device Types), not 0
  * @param modern whether it has the interface of virtio 1.0 and later
  * @param legacy whether it has the legacy interface
+ * @param msixVectors how many vectors of MSI-X it has, 0 to 2048; 0 on virtio-mmio
+ * @param pin its interrupt pin, 1 for INTA to 4 for INTD, or what else it says; 0 for none, and on
+ *     virtio-mmio, where every device has one interrupt
  */
-public record QtestDevice(Bus bus, String address, int deviceId, boolean modern, boolean legacy) {
+public record QtestDevice(
+    Bus bus,
+    String address,
+    int deviceId,
+    boolean modern,
+    boolean legacy,
+    int msixVectors,
+    int pin) {
   /** What devices are on. */
   public enum Bus {
     /** Opened by {@link QtestMachine#openPci}. */

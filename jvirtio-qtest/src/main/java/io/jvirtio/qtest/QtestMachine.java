@@ -85,13 +85,17 @@ public final class QtestMachine implements AutoCloseable {
       int id = transitional ? (int) window.read(PciRegisters.SUBSYSTEM, 2) : slot.device() - 0x1040;
       PciSlot.Bar first = slot.bar(0);
       boolean legacy = transitional && first != null && first.io();
-      result.add(
-          new QtestDevice(QtestDevice.Bus.PCI, slot.address().toString(), id, modern, legacy));
+      int msix = PciCapabilities.find(window, PciRegisters.CAPABILITY_MSIX);
+      int vectors = msix == 0 ? 0 : ((int) window.read(msix + 2, 2) & PciRegisters.MSIX_SIZE) + 1;
+      int pin = (int) window.read(PciRegisters.INTERRUPT_PIN, 1);
+      String name = slot.address().toString();
+      result.add(new QtestDevice(QtestDevice.Bus.PCI, name, id, modern, legacy, vectors, pin));
     }
     for (QtestMmio.Place place : places) {
       boolean modern = place.version() == 2;
       result.add(
-          new QtestDevice(QtestDevice.Bus.MMIO, place.name(), place.deviceId(), modern, !modern));
+          new QtestDevice(
+              QtestDevice.Bus.MMIO, place.name(), place.deviceId(), modern, !modern, 0, 0));
     }
     return List.copyOf(result);
   }

@@ -25,7 +25,6 @@ final class QtestPci implements PciAccess {
           | PciRegisters.COMMAND_INTX_OFF;
 
   private static final int MSIX_ENABLE = 0x8000;
-  private static final int MSIX_SIZE = 0x7ff;
   private static final int MSIX_ENTRY = 16;
   private static final int VECTOR_MASKED = 1;
 
@@ -79,7 +78,7 @@ final class QtestPci implements PciAccess {
       throw new IOException(name() + " has no MSI-X");
     }
     int control = (int) config.read(capability + 2, 2);
-    int vectors = (control & MSIX_SIZE) + 1;
+    int vectors = (control & PciRegisters.MSIX_SIZE) + 1;
     if (handlers.isEmpty() || handlers.size() > vectors) {
       throw new IOException(name() + " has " + vectors + " vectors, not " + handlers.size());
     }
@@ -98,7 +97,7 @@ final class QtestPci implements PciAccess {
       for (int i = 0; i < vectors; i++) {
         bar.write(table + (long) i * MSIX_ENTRY + 12, 4, VECTOR_MASKED);
       }
-      config.write(capability + 2, 2, control & MSIX_SIZE | MSIX_ENABLE);
+      config.write(capability + 2, 2, control & PciRegisters.MSIX_SIZE | MSIX_ENABLE);
       for (int i = 0; i < handlers.size(); i++) {
         MemorySegment word = words.asSlice((long) i * CELL, 4);
         long entry = table + (long) i * MSIX_ENTRY;
@@ -138,7 +137,8 @@ final class QtestPci implements PciAccess {
     try {
       if (!closed) {
         config.write(PciRegisters.COMMAND, 2, ENABLED);
-        int capability = cells == null ? 0 : PciCapabilities.find(config, 0x11);
+        int capability =
+            cells == null ? 0 : PciCapabilities.find(config, PciRegisters.CAPABILITY_MSIX);
         if (capability != 0) {
           config.write(capability + 2, 2, 0);
         }
