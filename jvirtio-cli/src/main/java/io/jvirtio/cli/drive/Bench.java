@@ -3,13 +3,12 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.RingChoice;
+import io.jvirtio.cli.drive.Disks.OpenDisk;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.drivers.blk.BlkQueue;
-import io.jvirtio.vhost.VhostUserFrontEndOptions;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -37,21 +36,21 @@ final class Bench {
       long notificationsSuppressed,
       long callbacks) {}
 
-  private final Path socket;
+  private final Place place;
   private final Workload workload;
   private final RingChoice rings;
   private final Cancel cancel;
   private final List<BenchThread> threads = new ArrayList<>();
 
-  Bench(Path socket, Workload workload, RingChoice rings, Cancel cancel) {
-    this.socket = socket;
+  Bench(Place place, Workload workload, RingChoice rings, Cancel cancel) {
+    this.place = place;
     this.workload = workload;
     this.rings = rings;
     this.cancel = cancel;
   }
 
   /** Runs it to its end. */
-  Result run(VhostUserFrontEndOptions how) throws CliException, InterruptedException {
+  Result run() throws CliException, InterruptedException {
     try {
       QueueOwner[] owners = new QueueOwner[workload.threads()];
       for (int i = 0; i < owners.length; i++) {
@@ -59,14 +58,14 @@ final class Bench {
         owners[i] = threads.get(i).owner();
       }
       long memory = (long) workload.depth() * workload.blockSize() * owners.length;
-      VhostUserFrontEndOptions fitting =
-          how.withMemory(memory + owners.length * MEMORY_FOR_QUEUES, MEMORY_FOR_QUEUES)
-              .withMaxQueueSize(workload.queueSize());
-      try (BlkDriver driver = Disks.open(socket, fitting, options(owners), rings)) {
-        check(driver);
-        return measure(driver);
+      Place.Need need =
+          new Place.Need(
+              memory + owners.length * MEMORY_FOR_QUEUES, MEMORY_FOR_QUEUES, workload.queueSize());
+      try (OpenDisk disk = Disks.open(place, need, options(owners), rings)) {
+        check(disk.driver());
+        return measure(disk.driver());
       } catch (IOException e) {
-        throw Refusals.talking(e, socket);
+        throw place.talking(e);
       }
     } finally {
       threads.forEach(BenchThread::release);
@@ -76,7 +75,11 @@ final class Bench {
   private BlkDriverOptions options(QueueOwner[] owners) {
     // No more than can be needed: the descriptors of a request lie close together then.
     int segments = Math.clamp(workload.blockSize() / LEAST_SEGMENT, 1, MOST_SEGMENTS);
-    return BlkDriverOptions.builder(owners).polled(workload.poll()).maxSegments(segments).build();
+    return BlkDriverOptions.builder(owners)
+        .polled(workload.poll())
+        .maxSegments(segments)
+        .queueSize(workload.queueSize())
+        .build();
   }
 
   private void check(BlkDriver driver) throws CliException {

@@ -26,7 +26,7 @@ import picocli.CommandLine.Spec;
     name = "blk",
     sortOptions = false,
     description = {
-      "Measure a block device that a vhost-user back-end serves.",
+      "Measure a block device of a vhost-user back-end, or of a QEMU.",
       "",
       "Each thread owns a queue and keeps requests in flight on it. Options and JSON keys are"
           + " those of libblkio's blkio-bench, with percentiles added.",
@@ -38,6 +38,7 @@ import picocli.CommandLine.Spec;
       "  jvirtio bench blk --socket-path=/tmp/disk.sock --readwrite=randread --iodepth=32 \\",
       "    --blocksize=4096 --runtime=5",
       "  jvirtio bench blk --socket-path=/tmp/disk.sock --num-threads=2 --poll --json",
+      "  jvirtio bench blk --qtest=/tmp/q.sock --memory=/tmp/q.ram --irq=intx --runtime=5",
       "",
       "--json prints one object: aggregate, threads (an array of the same), each with kiops,",
       "gips (GiB/s), min_lat_us, mean_lat_us, max_lat_us, p50_lat_us, p90_lat_us, p99_lat_us,",
@@ -59,7 +60,7 @@ public final class BenchBlkCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
 
-  @Mixin private SocketOptions socket;
+  @Mixin private DiskPlaceOptions place;
 
   @Option(
       names = "--readwrite",
@@ -146,7 +147,7 @@ public final class BenchBlkCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws CliException, InterruptedException {
-    socket.begin();
+    place.begin();
     check();
     Workload workload =
         new Workload(
@@ -159,8 +160,8 @@ public final class BenchBlkCommand implements Callable<Integer> {
             threads,
             poll,
             mode);
-    Bench bench = new Bench(socket.socketPath, workload, rings.choice(), new Cancel());
-    Bench.Result result = bench.run(socket.frontEnd());
+    Bench bench = new Bench(place.place(), workload, rings.choice(), new Cancel());
+    Bench.Result result = bench.run();
     PrintWriter out = spec.commandLine().getOut();
     if (json) {
       out.println(Json.of(json(result)));

@@ -3,6 +3,7 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.RingOptions;
+import io.jvirtio.cli.drive.Disks.OpenDisk;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.linux.EventLoop;
@@ -38,7 +39,9 @@ import picocli.CommandLine.Spec;
       "Examples:",
       "  jvirtio copy --socket-path=/tmp/disk.sock backup.img",
       "  jvirtio copy --socket-path=/tmp/disk.sock --to-device --verify backup.img",
+      "  jvirtio copy --qtest=/tmp/q.sock --memory=/tmp/q.ram --device=00:05.0 backup.img",
       "",
+      "How to start a QEMU for --qtest: jvirtio probe --help",
       "A new file appears under its name when it is complete; a copy that fails leaves none.",
       "Exit codes: 0 success, 1 failure, 2 wrong usage.",
     })
@@ -48,7 +51,7 @@ public final class CopyCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
 
-  @Mixin private SocketOptions socket;
+  @Mixin private DiskPlaceOptions options;
 
   @Parameters(
       index = "0",
@@ -74,13 +77,14 @@ public final class CopyCommand implements Callable<Integer> {
   private boolean help;
 
   private Cancel cancel;
+  private Place place;
 
   /** For picocli. */
   public CopyCommand() {}
 
   @Override
   public Integer call() throws CliException {
-    socket.begin();
+    options.begin();
     if (path.toString().equals("-")) {
       throw new ParameterException(
           spec.commandLine(), "standard input and output cannot have holes: name a file");
@@ -89,6 +93,7 @@ public final class CopyCommand implements Callable<Integer> {
       throw new ParameterException(
           spec.commandLine(), "--force is about FILE, which --to-device only reads");
     }
+    place = options.place();
     cancel = new Cancel();
     // The file first: nothing is asked of a device that has nothing to do.
     try (CopyFile file = toDevice ? CopyFile.source(path) : CopyFile.target(path, force)) {
@@ -106,12 +111,9 @@ public final class CopyCommand implements Callable<Integer> {
     try (EventLoop loop = Disks.loop(LoopMode.ADAPTIVE);
         Arena arena = Arena.ofConfined()) {
       cancel.onAsked(loop::wakeUp);
-      try (BlkDriver driver =
-          Disks.open(
-              socket.socketPath,
-              socket.frontEnd().withMemory(MEMORY, MEMORY),
-              BlkDriverOptions.of(loop),
-              rings.choice())) {
+      Place.Need need = new Place.Need(MEMORY, MEMORY, 0);
+      try (OpenDisk disk = Disks.open(place, need, BlkDriverOptions.of(loop), rings.choice())) {
+        BlkDriver driver = disk.driver();
         if (toDevice) {
           write(driver, loop, file, arena);
         } else {
@@ -119,7 +121,7 @@ public final class CopyCommand implements Callable<Integer> {
         }
       }
     } catch (IOException e) {
-      throw Refusals.talking(e, socket.socketPath);
+      throw place.talking(e);
     }
   }
 
@@ -145,7 +147,7 @@ public final class CopyCommand implements Callable<Integer> {
       throws IOException, CliException {
     long size = file.size();
     if (driver.isReadOnly()) {
-      throw new CliException("the device at " + socket.socketPath + " is read-only");
+      throw new CliException("the device at " + place + " is read-only");
     }
     if (size > driver.capacity()) {
       throw new CliException(
@@ -168,9 +170,7 @@ public final class CopyCommand implements Callable<Integer> {
       zeroes = work.zeroes();
       driver.flush();
     } catch (IOException | CliException e) {
-      throw new CliException(
-          Refusals.talking(e, socket.socketPath).getMessage() + "; the device is partly written",
-          e);
+      throw new CliException(place.talking(e).getMessage() + "; the device is partly written", e);
     }
     long took = System.nanoTime() - started;
     compare(driver, loop, file, end, arena);

@@ -3,18 +3,19 @@ package io.jvirtio.cli.drive;
 
 import io.jvirtio.cli.CliException;
 import io.jvirtio.cli.RingChoice;
+import io.jvirtio.cli.drive.Disks.OpenDisk;
 import io.jvirtio.drivers.blk.BlkDriver;
 import io.jvirtio.drivers.blk.BlkDriverOptions;
 import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.FileStatus;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.queue.DriverCounters;
-import io.jvirtio.vhost.VhostUserFrontEndOptions;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 
@@ -27,6 +28,7 @@ final class Demo implements AutoCloseable {
   private static final long MEMORY = 32 << 20;
   private static final long LATENCY_NANOS = TimeUnit.MILLISECONDS.toNanos(1000);
   private static final long WARM_UP_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
+  private static final Duration PATIENCE = Duration.ofSeconds(10);
   private static final int DEPTH = 32;
   private static final int QUEUE_SIZE = 256;
   private static final int BLOCK = 4096;
@@ -72,17 +74,18 @@ final class Demo implements AutoCloseable {
   DemoSummary run() throws CliException, InterruptedException {
     Path image = makeImage();
     Path socket = folder.resolve("s");
+    Place place = new VhostUserPlace(socket, PATIENCE);
     server = DemoServer.start(folder, socket, image, SERIAL, rings);
     say("device: process " + server.pid() + " serves a new image, " + Sizes.text(size));
     try (EventLoop loop = Disks.loop(LoopMode.ADAPTIVE)) {
       cancel.onAsked(loop::wakeUp);
       cancel.check();
-      VhostUserFrontEndOptions how = VhostUserFrontEndOptions.defaults().withMemory(MEMORY, MEMORY);
-      try (BlkDriver driver = Disks.open(socket, how, BlkDriverOptions.of(loop), rings)) {
-        drive(driver, loop, image);
+      Place.Need need = new Place.Need(MEMORY, MEMORY, 0);
+      try (OpenDisk disk = Disks.open(place, need, BlkDriverOptions.of(loop), rings)) {
+        drive(disk.driver(), loop, image);
       }
     } catch (IOException e) {
-      throw Refusals.talking(e, socket);
+      throw place.talking(e);
     }
     summary.device = server.stats();
     say("device: its process has ended, as it was to");

@@ -11,18 +11,29 @@ import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.LinuxException;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.spec.DeviceType;
-import io.jvirtio.vhost.VhostUserFrontEndOptions;
-import io.jvirtio.vhost.VhostUserTransport;
+import io.jvirtio.spec.FeatureBits;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.nio.file.Path;
 
-/** Block devices behind sockets. */
+/** Block devices, wherever they are. */
 final class Disks {
   private static final Logger LOG = System.getLogger(Disks.class.getName());
 
   private Disks() {}
+
+  /**
+   * A disk and the way to it.
+   *
+   * @param driver drives it
+   */
+  record OpenDisk(BlkDriver driver, Place.Link link) implements AutoCloseable {
+    @Override
+    public void close() {
+      driver.close();
+      link.close();
+    }
+  }
 
   /**
    * Connects to a block device and starts driving it. The owners among the options must be at work,
@@ -31,23 +42,22 @@ final class Disks {
    * @param rings which features of the rings may be used
    * @throws CliException when there is none, in words for the user
    */
-  static BlkDriver open(
-      Path socket, VhostUserFrontEndOptions how, BlkDriverOptions options, RingChoice rings)
+  static OpenDisk open(Place place, Place.Need need, BlkDriverOptions options, RingChoice rings)
       throws CliException {
+    Place.Link link = place.connect(DeviceType.BLOCK, need);
+    boolean done = false;
     try {
-      VhostUserTransport transport = VhostUserTransport.connect(socket, DeviceType.BLOCK.id(), how);
-      boolean done = false;
-      try {
-        checkType(transport, socket);
-        done = true;
-      } finally {
-        if (!done) {
-          transport.close();
-        }
-      }
-      return start(new DriverDevice(transport, rings.of(DriverDevice.ringFeatures())), options);
+      FeatureBits features = rings.of(DriverDevice.ringFeatures());
+      DriverDevice device = new DriverDevice(link.transport(), features);
+      BlkDriver driver = start(device, options);
+      done = true;
+      return new OpenDisk(driver, link);
     } catch (IOException e) {
-      throw Refusals.connecting(e, socket);
+      throw place.connecting(e);
+    } finally {
+      if (!done) {
+        link.close();
+      }
     }
   }
 
@@ -57,21 +67,6 @@ final class Disks {
     } catch (IOException | RuntimeException | Error e) {
       device.close();
       throw e;
-    }
-  }
-
-  /** What is surely no disk must not be written to as one. */
-  private static void checkType(VhostUserTransport transport, Path socket)
-      throws IOException, CliException {
-    Probe probe = Probe.of(transport, null);
-    if (probe.isSurelyNot(DeviceType.BLOCK)) {
-      throw new CliException(
-          "the device at "
-              + socket
-              + " is no block device, but most likely of type "
-              + probe.type().shortName()
-              + ": see jvirtio probe --socket-path="
-              + socket);
     }
   }
 

@@ -17,12 +17,13 @@ import java.util.List;
  *
  * @param type the type, as given or inferred; null when neither
  * @param guesses the candidates when the type was not given, the likeliest first
- * @param given whether the user named the type
+ * @param given whether the user named the type, or its bus tells it
  * @param features what the device offers, with the bits that vhost-user itself uses
  * @param protocolFeatures what the back-end offers beside, as a mask; 0 also where it knows none
  * @param queues how many queues it says that it has; -1 when it does not say
  * @param memorySlots how many memory regions it says that it takes; -1 when it does not say
  * @param config the start of its configuration space; null when it cannot be read
+ * @param bus what is only known of a device on a bus; null for one of vhost-user
  */
 record Probe(
     DeviceType type,
@@ -32,7 +33,8 @@ record Probe(
     long protocolFeatures,
     int queues,
     long memorySlots,
-    byte[] config) {
+    byte[] config,
+    BusProbe bus) {
   /** Sizes to try when the device refuses to give as much as its type has. */
   private static final int[] SIZES = {256, 128, 96, 64, 60, 44, 36, 32, 24, 16, 8, 4};
 
@@ -86,7 +88,8 @@ record Probe(
         protocol,
         queues,
         slots ? transport.memorySlots() : -1,
-        config);
+        config,
+        null);
   }
 
   private static byte[] longer(byte[] one, byte[] other) {
@@ -94,7 +97,7 @@ record Probe(
   }
 
   /** Up to where the configuration has fields that are there. */
-  private static int extent(DeviceType type, FeatureBits features) {
+  static int extent(DeviceType type, FeatureBits features) {
     int end = 0;
     if (type != null) {
       for (Struct.Field field : type.config().fields()) {

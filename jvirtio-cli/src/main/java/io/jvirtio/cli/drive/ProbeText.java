@@ -27,24 +27,46 @@ final class ProbeText {
   private static final int RUNNERS_UP = 3;
   private static final int ROW = 16;
 
-  private final Path socket;
   private final Probe probe;
   private final List<String> lines = new ArrayList<>();
 
-  private ProbeText(Path socket, Probe probe) {
-    this.socket = socket;
+  private ProbeText(Probe probe) {
     this.probe = probe;
   }
 
-  /** Lines for people. */
+  /** Lines for people, of a device of vhost-user. */
   static List<String> lines(Path socket, Probe probe) {
-    ProbeText text = new ProbeText(socket, probe);
+    ProbeText text = new ProbeText(probe);
+    text.title("socket", socket.toString());
     text.add();
     return text.lines;
   }
 
+  /** Lines for people, of a device on a bus. */
+  static List<String> lines(Probe probe) {
+    ProbeText text = new ProbeText(probe);
+    text.addOnBus();
+    return text.lines;
+  }
+
+  private void addOnBus() {
+    BusProbe bus = probe.bus();
+    title("device", bus.device().address() + " on " + bus.busName());
+    int id = bus.device().deviceId();
+    String number = "device id " + id;
+    title(
+        "device type",
+        probe.type() == null
+            ? number + ", not in the specification"
+            : probe.type().shortName() + " (" + number + ")");
+    title("interface", bus.interfaces());
+    title("interrupts", bus.interrupts());
+    title("queues", bus.queues());
+    features();
+    config();
+  }
+
   private void add() {
-    title("socket", socket.toString());
     type();
     title(
         "queues",
@@ -54,10 +76,7 @@ final class ProbeText {
     if (probe.memorySlots() >= 0) {
       title("memory slots", Long.toString(probe.memorySlots()));
     }
-    title("features", probe.features().toString());
-    for (int bit : probe.features().bits()) {
-      item(bit, featureName(bit));
-    }
+    features();
     if (!probe.features().has(ReservedFeatures.VIRTIO_F_VERSION_1)) {
       lines.add("      no VIRTIO_F_VERSION_1: modern drivers, those of jvirtio too, refuse it");
     }
@@ -71,8 +90,18 @@ final class ProbeText {
     config();
   }
 
-  /** Two bits are not virtio's, but the protocol's. */
+  private void features() {
+    title("features", probe.features().isEmpty() ? "none" : probe.features().toString());
+    for (int bit : probe.features().bits()) {
+      item(bit, featureName(bit));
+    }
+  }
+
+  /** Two bits of vhost-user are not virtio's, but the protocol's. */
   private String featureName(int bit) {
+    if (probe.bus() != null) {
+      return FeatureNames.of(id(), bit);
+    }
     return switch (bit) {
       case LOG_ALL -> "VHOST_F_LOG_ALL";
       case ProtocolFeatures.VHOST_USER_F_PROTOCOL_FEATURES -> "VHOST_USER_F_PROTOCOL_FEATURES";
@@ -139,6 +168,10 @@ final class ProbeText {
 
   private void config() {
     byte[] config = probe.config();
+    if (config == null && probe.bus() != null) {
+      title("configuration", "none");
+      return;
+    }
     if (config == null) {
       boolean offered = (probe.protocolFeatures() >>> ProtocolFeatures.CONFIG & 1) != 0;
       title("configuration", offered ? "the back-end gives none" : "cannot be read (no CONFIG)");
@@ -202,19 +235,15 @@ final class ProbeText {
     }
   }
 
-  /** The same for programs. */
+  /** The same for programs, of a device of vhost-user. */
   static Map<String, Object> json(Path socket, Probe probe) {
-    ProbeText text = new ProbeText(socket, probe);
+    ProbeText text = new ProbeText(probe);
     Map<String, Object> map = new LinkedHashMap<>();
     map.put("socketPath", socket);
     map.put("device", text.jsonType());
     map.put("queues", probe.queues() < 0 ? null : probe.queues());
     map.put("memorySlots", probe.memorySlots() < 0 ? null : probe.memorySlots());
-    List<Object> features = new ArrayList<>();
-    for (int bit : probe.features().bits()) {
-      features.add(text.jsonBit(bit, text.featureName(bit)));
-    }
-    map.put("features", features);
+    map.put("features", text.jsonFeatures());
     List<Object> protocol = new ArrayList<>();
     for (int bit = 0; bit < Long.SIZE; bit++) {
       if ((probe.protocolFeatures() >>> bit & 1) != 0) {
@@ -224,6 +253,35 @@ final class ProbeText {
     map.put("protocolFeatures", protocol);
     map.put("config", probe.config() == null ? null : text.jsonConfig());
     return map;
+  }
+
+  /** The same for programs, of a device on a bus. */
+  static Map<String, Object> json(Probe probe) {
+    ProbeText text = new ProbeText(probe);
+    BusProbe bus = probe.bus();
+    Map<String, Object> type = new LinkedHashMap<>();
+    type.put("id", bus.device().deviceId());
+    type.put("name", probe.type() == null ? null : probe.type().shortName());
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("address", bus.device().address());
+    map.put("bus", bus.device().bus().name().toLowerCase(Locale.ROOT));
+    map.put("device", type);
+    map.put("interfaces", bus.device().interfaces());
+    map.put("askedByLegacy", bus.legacy());
+    map.put("msixVectors", bus.device().msixVectors());
+    map.put("pin", bus.pin());
+    map.put("queueSizes", bus.queueSizes());
+    map.put("features", text.jsonFeatures());
+    map.put("config", probe.config() == null ? null : text.jsonConfig());
+    return map;
+  }
+
+  private List<Object> jsonFeatures() {
+    List<Object> features = new ArrayList<>();
+    for (int bit : probe.features().bits()) {
+      features.add(jsonBit(bit, featureName(bit)));
+    }
+    return features;
   }
 
   private Map<String, Object> jsonBit(int bit, String name) {

@@ -18,7 +18,13 @@ final class Refusals {
   /** Explains a failure to connect, or of the first messages. */
   static CliException connecting(IOException e, Path socket) {
     if (e instanceof LinuxException system) {
-      return new CliException(system(system, socket), e);
+      return system(
+          system,
+          socket,
+          "start a device there first, such as with: jvirtio blk --socket-path="
+              + socket
+              + " --blk-file=IMAGE",
+          "of a vhost-user back-end");
     }
     if (e instanceof SocketTimeoutException) {
       return new CliException(
@@ -37,49 +43,60 @@ final class Refusals {
               + " slow (see --timeout), or be no vhost-user back-end",
           e);
     }
-    return talking(e, socket);
+    return talking(e, socket.toString());
   }
 
-  private static String system(LinuxException e, Path socket) {
-    return switch (e.errno()) {
-      case Errno.ENOENT, Errno.ENOTDIR ->
-          "there is no socket "
-              + socket
-              + ": start a device there first, such as with: jvirtio blk --socket-path="
-              + socket
-              + " --blk-file=IMAGE";
-      case Errno.ECONNREFUSED ->
-          Files.isRegularFile(socket) || Files.isDirectory(socket)
-              ? socket + " is not a socket: name the socket of a vhost-user back-end"
-              : "nobody listens on " + socket + ": the server has ended, start it again";
-      case Errno.EACCES, Errno.EPERM ->
-          "not allowed to connect to "
-              + socket
-              + ": run as the user of its server, or change its permissions (ls -l "
-              + socket
-              + ")";
-      case Errno.EPROTOTYPE ->
-          socket + " is a socket of another kind than vhost-user's: name a stream socket";
-      case Errno.ENAMETOOLONG ->
-          "socket path " + socket + " is too long: at most 107 bytes, name a shorter path";
-      default -> socket + ": " + e.getMessage();
-    };
+  /**
+   * Explains why a socket cannot be connected to.
+   *
+   * @param start how its server is started
+   * @param whose whose socket it should be
+   */
+  static CliException system(LinuxException e, Path socket, String start, String whose) {
+    String text =
+        switch (e.errno()) {
+          case Errno.ENOENT, Errno.ENOTDIR -> "there is no socket " + socket + ": " + start;
+          case Errno.ECONNREFUSED ->
+              Files.isRegularFile(socket) || Files.isDirectory(socket)
+                  ? socket + " is not a socket: name the socket " + whose
+                  : "nobody listens on " + socket + ": the server has ended, start it again";
+          case Errno.EACCES, Errno.EPERM ->
+              "not allowed to connect to "
+                  + socket
+                  + ": run as the user of its server, or change its permissions (ls -l "
+                  + socket
+                  + ")";
+          case Errno.EPROTOTYPE ->
+              socket + " is a socket of another kind than that " + whose + ": name a stream socket";
+          case Errno.ENAMETOOLONG ->
+              "socket path " + socket + " is too long: at most 107 bytes, name a shorter path";
+          default -> socket + ": " + e.getMessage();
+        };
+    return new CliException(text, e);
   }
 
-  /** Explains a failure of a connection that worked. */
-  static CliException talking(Exception e, Path socket) {
+  /** What an exception says, if it says anything. */
+  static String text(Exception e) {
+    return e.getMessage() == null ? e.toString() : e.getMessage();
+  }
+
+  /**
+   * Explains a failure of a connection that worked.
+   *
+   * @param where the place of the device
+   */
+  static CliException talking(Exception e, String where) {
     FaultReason reason = reason(e);
     if (reason == FaultReason.DEVICE_GONE) {
       return new CliException(
-          "lost the device at " + socket + ": its server has ended or closed the connection", e);
+          "lost the device at " + where + ": its server has ended or closed the connection", e);
     }
     if (reason == FaultReason.DEVICE_SILENT) {
       return new CliException(
-          "the device at " + socket + " takes too long for a request: it, or its storage, hangs",
-          e);
+          "the device at " + where + " takes too long for a request: it, or its storage, hangs", e);
     }
-    String text = e.getMessage() == null ? e.toString() : e.getMessage();
-    return new CliException(text.contains(socket.toString()) ? text : socket + ": " + text, e);
+    String text = text(e);
+    return new CliException(text.contains(where) ? text : where + ": " + text, e);
   }
 
   /** What broke the queue, if that is what happened. */
