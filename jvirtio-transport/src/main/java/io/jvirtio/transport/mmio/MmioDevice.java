@@ -214,7 +214,7 @@ public final class MmioDevice implements RegisterWindow, AutoCloseable {
 
   /**
    * Replaces guest memory. When it returns, nothing refers to what was there before; queues whose
-   * rings are gone are broken.
+   * rings are gone stand still until those are there again.
    */
   public void setMemory(GuestMemory memory) {
     registers.setMemory(memory);

@@ -111,7 +111,7 @@ final class MmioModernRegisters extends MmioRegisters {
     if (length == NONE || length == 0) { // or such registers read as 0
       return null;
     }
-    if (length < 0 || base == NONE || base + length < base != base + length < 0) {
+    if (length < 0 || base == NONE || Long.compareUnsigned(base + length - 1, base) < 0) {
       return refuse(id, base, length);
     }
     MemorySegment segment = access().map(base, length);
