@@ -5,8 +5,11 @@ import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.driver.DriverTransport;
+import io.jvirtio.transport.inprocess.InProcessMmio;
 import io.jvirtio.transport.inprocess.InProcessPci;
 import io.jvirtio.transport.inprocess.InProcessTransport;
+import io.jvirtio.transport.mmio.MmioDriverTransport;
+import io.jvirtio.transport.mmio.MmioOptions;
 import io.jvirtio.transport.pci.PciDriverOptions;
 import io.jvirtio.transport.pci.PciDriverOptions.Attempt;
 import io.jvirtio.transport.pci.PciDriverOptions.Choice;
@@ -21,7 +24,9 @@ public enum Way {
   PCI_MODERN,
   PCI_MODERN_INTX,
   PCI_LEGACY,
-  PCI_LEGACY_INTX;
+  PCI_LEGACY_INTX,
+  MMIO_MODERN,
+  MMIO_LEGACY;
 
   /**
    * Plugs a device in.
@@ -38,6 +43,8 @@ public enum Way {
           pci(device, owner, PciProfile.TRANSITIONAL, Choice.LEGACY, Attempt.MSIX_SHARED);
       case PCI_LEGACY_INTX ->
           pci(device, owner, PciProfile.LEGACY, Choice.MODERN_FIRST, Attempt.INTX);
+      case MMIO_MODERN -> mmio(device, owner, MmioOptions.defaults());
+      case MMIO_LEGACY -> mmio(device, owner, MmioOptions.legacy());
     };
   }
 
@@ -52,5 +59,10 @@ public enum Way {
             owner instanceof InlineOwner ? Runnable::run : null);
     return new PciDriverTransport(
         bus, PciDriverOptions.defaults().withChoice(choice).withAttempts(attempt));
+  }
+
+  private static DriverTransport mmio(VirtioDevice device, QueueOwner owner, MmioOptions options)
+      throws IOException {
+    return new MmioDriverTransport(new InProcessMmio(device, owner, options));
   }
 }
