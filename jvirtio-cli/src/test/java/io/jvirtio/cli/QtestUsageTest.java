@@ -39,8 +39,8 @@ class QtestUsageTest {
     "--memory=/none, which device?",
     "--qtest=/none --memory=/none --socket-path=/none, are different places",
     "--socket-path=/none --memory=/none, --memory goes with --qtest only",
-    "--socket-path=/none --legacy, --legacy goes with --qtest only",
-    "--socket-path=/none --irq=msix, --irq goes with --qtest only",
+    "--socket-path=/none --legacy, --legacy goes with --qtest and --vfio-user only",
+    "--socket-path=/none --irq=msix, --irq goes with --qtest and --vfio-user only",
     "--socket-path=/none --device=00:05.0, --device goes with --qtest only",
     "--qtest=/none --memory=/none --irq=apic, 'none of msix, msix-shared, intx'",
     "--qtest=/none --memory=/none --timeout=0, --timeout is 0.0 s",
@@ -57,7 +57,7 @@ class QtestUsageTest {
   @CsvSource({
     "--qtest=/none, --qtest needs --memory",
     "--socket-path=/none --memory=/none, --memory goes with --qtest only",
-    "--socket-path=/none --legacy, --legacy goes with --qtest only",
+    "--socket-path=/none --legacy, --legacy goes with --qtest and --vfio-user only",
     "--socket-path=/none --device=00:05.0, '''00:05.0'' is no device type'",
     "--qtest=/none --memory=/none --irq=msix, unknown option --irq",
   })

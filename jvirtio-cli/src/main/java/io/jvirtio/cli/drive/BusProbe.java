@@ -15,11 +15,31 @@ import java.util.List;
 /**
  * What a device on a bus says besides of itself.
  *
- * @param device where it is, and what it has there
+ * @param seat where it is, and what it has there
  * @param legacy whether it was asked by the legacy interface
  * @param queueSizes the largest size of each queue
  */
-record BusProbe(QtestDevice device, boolean legacy, List<Integer> queueSizes) {
+record BusProbe(Seat seat, boolean legacy, List<Integer> queueSizes) {
+  /** That it has both interfaces. */
+  static final String TRANSITIONAL = "transitional";
+
+  /** What devices are on. */
+  enum Bus {
+    /** PCI, of whatever kind. */
+    PCI,
+    /** virtio-mmio. */
+    MMIO
+  }
+
+  /**
+   * Where a device is.
+   *
+   * @param interfaces modern, transitional or legacy
+   * @param vectors of MSI-X
+   * @param pin as the configuration space of PCI has it; 0 for none
+   */
+  record Seat(String address, Bus bus, int deviceId, String interfaces, int vectors, int pin) {}
+
   /** More configuration than any type has. */
   private static final int MOST_CONFIG = 4096;
 
@@ -28,27 +48,41 @@ record BusProbe(QtestDevice device, boolean legacy, List<Integer> queueSizes) {
 
   private static final int ATTEMPTS = 10;
 
+  /** Asks a device of a QEMU. */
+  static Probe ask(QtestMachine machine, QtestDevice device, QtestPlace place)
+      throws IOException, CliException {
+    Bus bus = device.bus() == QtestDevice.Bus.PCI ? Bus.PCI : Bus.MMIO;
+    Seat seat =
+        new Seat(
+            device.address(),
+            bus,
+            device.deviceId(),
+            device.interfaces(),
+            device.msixVectors(),
+            device.pin());
+    try (RegisterTransport transport = place.open(machine, device)) {
+      return ask(transport, seat);
+    }
+  }
+
   /**
-   * Asks a device; nothing is accepted and no queue started, and in the end it is reset.
+   * Asks a device; nothing is accepted and no queue started.
    *
    * @throws IOException when it does not answer, or with nonsense
    */
-  static Probe ask(QtestMachine machine, QtestDevice device, QtestPlace place)
-      throws IOException, CliException {
-    try (RegisterTransport transport = place.open(machine, device)) {
-      FeatureBits features = transport.deviceFeatures();
-      DeviceType type = DeviceType.of(device.deviceId());
-      List<Integer> sizes = new ArrayList<>();
-      int count = transport.queueCount();
-      for (int i = 0; i < count; i++) {
-        sizes.add(transport.queueMaxSize(i));
-      }
-      int wanted = type == null ? UNKNOWN_CONFIG : Probe.extent(type, features);
-      int size = Math.min(Math.min(wanted, MOST_CONFIG), transport.configSize());
-      byte[] config = size == 0 ? null : read(transport, size);
-      BusProbe bus = new BusProbe(device, transport.isLegacy(), List.copyOf(sizes));
-      return new Probe(type, List.of(), true, features, 0, count, -1, config, bus);
+  static Probe ask(RegisterTransport transport, Seat seat) throws IOException {
+    FeatureBits features = transport.deviceFeatures();
+    DeviceType type = DeviceType.of(seat.deviceId());
+    List<Integer> sizes = new ArrayList<>();
+    int count = transport.queueCount();
+    for (int i = 0; i < count; i++) {
+      sizes.add(transport.queueMaxSize(i));
     }
+    int wanted = type == null ? UNKNOWN_CONFIG : Probe.extent(type, features);
+    int size = Math.min(Math.min(wanted, MOST_CONFIG), transport.configSize());
+    byte[] config = size == 0 ? null : read(transport, size);
+    BusProbe bus = new BusProbe(seat, transport.isLegacy(), List.copyOf(sizes));
+    return new Probe(type, List.of(), true, features, 0, count, -1, config, bus);
   }
 
   /** All of one generation, unless it changes all the time. */
@@ -66,33 +100,33 @@ record BusProbe(QtestDevice device, boolean legacy, List<Integer> queueSizes) {
 
   /** In words: what the bus is. */
   String busName() {
-    return device.bus() == QtestDevice.Bus.PCI ? "PCI" : "virtio-mmio";
+    return seat.bus() == Bus.PCI ? "PCI" : "virtio-mmio";
   }
 
   /** In words: how it is reached. */
   String interfaces() {
-    String name = device.interfaces();
-    return device.modern() && device.legacy()
+    String name = seat.interfaces();
+    return name.equals(TRANSITIONAL)
         ? name + ": modern and legacy; asked by the " + (legacy ? "legacy" : "modern") + " one"
         : name;
   }
 
   /** In words: how it interrupts. */
   String interrupts() {
-    if (device.bus() == QtestDevice.Bus.MMIO) {
+    if (seat.bus() == Bus.MMIO) {
       return "one line";
     }
-    int vectors = device.msixVectors();
+    int vectors = seat.vectors();
     String msix = vectors == 0 ? "no MSI-X" : "MSI-X with " + vectors + " vectors";
     return msix + (pin() == null ? ", no pin" : ", pin " + pin());
   }
 
   /** The name of the pin; null for none. */
   String pin() {
-    return switch (device.pin()) {
+    return switch (seat.pin()) {
       case 0 -> null;
-      case 1, 2, 3, 4 -> "INT" + (char) ('A' + device.pin() - 1);
-      default -> Integer.toString(device.pin());
+      case 1, 2, 3, 4 -> "INT" + (char) ('A' + seat.pin() - 1);
+      default -> Integer.toString(seat.pin());
     };
   }
 

@@ -22,7 +22,7 @@ final class DiskPlaceOptions extends PlaceOptions {
       paramLabel = "KIND",
       converter = Kind.class,
       description =
-          "With --qtest: how a PCI device interrupts: msix (a vector for each queue), msix-shared"
+          "On PCI, how the device interrupts: msix (a vector for each queue), msix-shared"
               + " (one for all), intx (the pin); by default the first of these that works.")
   private Attempt irq;
 
@@ -33,16 +33,17 @@ final class DiskPlaceOptions extends PlaceOptions {
   void begin() {
     super.begin();
     require(isQtest() || device == null, "--device goes with --qtest only");
-    require(isQtest() || irq == null, "--irq goes with --qtest only");
+    require(!isVhostUser() || irq == null, "--irq goes with --qtest and --vfio-user only");
   }
 
   /** Where the disk is. */
   Place place() {
-    if (!isQtest()) {
+    if (isVhostUser()) {
       return vhostUser();
     }
     PciDriverOptions defaults = PciDriverOptions.defaults();
-    return qtest(device, irq == null ? defaults : defaults.withAttempts(irq));
+    PciDriverOptions driver = irq == null ? defaults : defaults.withAttempts(irq);
+    return isQtest() ? qtest(device, driver) : vfioUser(driver);
   }
 
   /** Names of ways to interrupt. */

@@ -5,6 +5,8 @@ import io.jvirtio.cli.Logging;
 import io.jvirtio.transport.pci.PciDriverOptions;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Objects;
+import java.util.stream.Stream;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -39,8 +41,14 @@ class PlaceOptions {
   private Path memory;
 
   @Option(
+      names = "--vfio-user",
+      paramLabel = "PATH",
+      description = "Instead: the UNIX socket where a vfio-user server has a PCI function.")
+  private Path vfioUser;
+
+  @Option(
       names = "--legacy",
-      description = "With --qtest: use the legacy interface of a PCI device that has both.")
+      description = "On PCI: use the legacy interface of a device that has both.")
   private boolean legacy;
 
   @Option(
@@ -66,15 +74,14 @@ class PlaceOptions {
     require(
         timeout >= LEAST_SECONDS && timeout <= MOST_SECONDS,
         "--timeout is " + timeout + " s, must be 0.01 to 3600");
+    long places = Stream.of(socketPath, qtest, vfioUser).filter(Objects::nonNull).count();
     require(
-        socketPath != null || qtest != null,
-        "which device? name it by --socket-path (vhost-user) or --qtest (a QEMU)");
-    require(
-        socketPath == null || qtest == null,
-        "--socket-path and --qtest are different places: name one");
+        places > 0,
+        "which device? name it by --socket-path (vhost-user), --qtest (a QEMU) or --vfio-user");
+    require(places == 1, "--socket-path, --qtest and --vfio-user are different places: name one");
     require(qtest == null || memory != null, "--qtest needs --memory, the file of QEMU's RAM");
     require(qtest != null || memory == null, "--memory goes with --qtest only");
-    require(qtest != null || !legacy, "--legacy goes with --qtest only");
+    require(socketPath == null || !legacy, "--legacy goes with --qtest and --vfio-user only");
   }
 
   /** Wrong usage, unless this holds. */
@@ -89,7 +96,12 @@ class PlaceOptions {
     return new ParameterException(spec.commandLine(), what);
   }
 
-  /** Whether it is at a QEMU, rather than behind a socket of vhost-user. */
+  /** Whether it is behind a socket of vhost-user, rather than on a bus. */
+  final boolean isVhostUser() {
+    return socketPath != null;
+  }
+
+  /** Whether it is at a QEMU. */
   final boolean isQtest() {
     return qtest != null;
   }
@@ -105,9 +117,17 @@ class PlaceOptions {
    * @param address null for the only one of its type
    */
   final QtestPlace qtest(String address, PciDriverOptions driver) {
-    PciDriverOptions.Choice choice =
-        legacy ? PciDriverOptions.Choice.LEGACY : PciDriverOptions.Choice.MODERN_FIRST;
-    return new QtestPlace(qtest, memory, address, driver.withChoice(choice), timeout());
+    return new QtestPlace(qtest, memory, address, chosen(driver), timeout());
+  }
+
+  /** A device of a vfio-user server. */
+  final VfioUserPlace vfioUser(PciDriverOptions driver) {
+    return new VfioUserPlace(vfioUser, chosen(driver), timeout());
+  }
+
+  private PciDriverOptions chosen(PciDriverOptions driver) {
+    return driver.withChoice(
+        legacy ? PciDriverOptions.Choice.LEGACY : PciDriverOptions.Choice.MODERN_FIRST);
   }
 
   /** The longest wait for an answer. */

@@ -27,14 +27,16 @@ import picocli.CommandLine.TypeConversionException;
     name = "probe",
     sortOptions = false,
     description = {
-      "Show what a vhost-user device offers, or the virtio devices of a QEMU.",
+      "Show what a vhost-user device offers, the virtio devices of a QEMU, or that of a vfio-user"
+          + " server.",
       "",
       "Connects to any back-end, asks for features, queues and configuration, and leaves: it"
           + " accepts nothing, shares no memory and starts no queue. The protocol does not carry"
           + " the type of a device; without --device it is inferred.",
       "",
       "With --qtest it finds QEMU's own devices on PCI (machines q35 and pc) and virtio-mmio"
-          + " (microvm), as firmware and a driver would, and leaves them reset.",
+          + " (microvm), as firmware and a driver would, and leaves them reset; with --vfio-user the"
+          + " device of a server such as jvirtio pci blk.",
       "",
     },
     footer = {
@@ -42,6 +44,7 @@ import picocli.CommandLine.TypeConversionException;
       "Examples:",
       "  jvirtio probe --socket-path=/tmp/disk.sock",
       "  jvirtio probe --socket-path=/tmp/fs.sock --device=fs",
+      "  jvirtio probe --vfio-user=/tmp/pci.sock",
       "  jvirtio probe --socket-path=/tmp/disk.sock --json | jq .config.fields.capacity",
       "",
       "A QEMU (10 or newer) that runs no guest, with a disk and its image:",
@@ -59,7 +62,8 @@ import picocli.CommandLine.TypeConversionException;
       "memorySlots, or null; features and protocolFeatures: bit, and name or null; config, or",
       "null: hex, fields. Of --qtest: qtest, its path; devices, each with address, bus (pci,",
       "mmio), device (id, and name or null), interfaces (modern, transitional, legacy),",
-      "askedByLegacy, msixVectors, pin or null, queueSizes, features, config.",
+      "askedByLegacy, msixVectors, pin or null, queueSizes, features, config. Of --vfio-user: one",
+      "such device, whose address is the socket.",
       "",
       "Exit codes: 0 success, 1 failure, 2 wrong usage.",
     })
@@ -94,8 +98,16 @@ public final class ProbeCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     if (place.isQtest()) {
       machine(place.qtest(device, PciDriverOptions.defaults()), out);
-    } else {
+    } else if (place.isVhostUser()) {
       backEnd(place.vhostUser(), out);
+    } else {
+      place.require(device == null, "--device goes with --socket-path and --qtest only");
+      Probe probe = place.vfioUser(PciDriverOptions.defaults()).probe();
+      if (json) {
+        out.println(Json.of(ProbeText.json(probe)));
+      } else {
+        ProbeText.lines(probe).forEach(out::println);
+      }
     }
     return 0;
   }

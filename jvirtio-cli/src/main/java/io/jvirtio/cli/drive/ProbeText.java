@@ -51,8 +51,8 @@ final class ProbeText {
 
   private void addOnBus() {
     BusProbe bus = probe.bus();
-    title("device", bus.device().address() + " on " + bus.busName());
-    int id = bus.device().deviceId();
+    title("device", bus.seat().address() + " on " + bus.busName());
+    int id = bus.seat().deviceId();
     String number = "device id " + id;
     title(
         "device type",
@@ -260,15 +260,15 @@ final class ProbeText {
     ProbeText text = new ProbeText(probe);
     BusProbe bus = probe.bus();
     Map<String, Object> type = new LinkedHashMap<>();
-    type.put("id", bus.device().deviceId());
+    type.put("id", bus.seat().deviceId());
     type.put("name", probe.type() == null ? null : probe.type().shortName());
     Map<String, Object> map = new LinkedHashMap<>();
-    map.put("address", bus.device().address());
-    map.put("bus", bus.device().bus().name().toLowerCase(Locale.ROOT));
+    map.put("address", bus.seat().address());
+    map.put("bus", bus.seat().bus().name().toLowerCase(Locale.ROOT));
     map.put("device", type);
-    map.put("interfaces", bus.device().interfaces());
+    map.put("interfaces", bus.seat().interfaces());
     map.put("askedByLegacy", bus.legacy());
-    map.put("msixVectors", bus.device().msixVectors());
+    map.put("msixVectors", bus.seat().vectors());
     map.put("pin", bus.pin());
     map.put("queueSizes", bus.queueSizes());
     map.put("features", text.jsonFeatures());
