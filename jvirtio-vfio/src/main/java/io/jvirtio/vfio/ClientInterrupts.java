@@ -31,10 +31,16 @@ final class ClientInterrupts implements PciInterrupts {
   private final EventWatch unmaskEvents = new EventWatch(() -> setMasked(false));
   private IrqLine[] vectors = {};
   private boolean hasPin = true;
+  private Mirrors mirrors;
 
   // Under the lock of this object.
   private boolean level;
   private boolean masked;
+
+  /** What interrupts may have to wait for. Before anything else. */
+  void mirrors(Mirrors ofDevice) {
+    mirrors = ofDevice;
+  }
 
   /** Says what the function has, before anything else. */
   void describe(boolean withPin, int msixVectors) {
@@ -75,6 +81,9 @@ final class ClientInterrupts implements PciInterrupts {
     synchronized (this) {
       level = asserted;
     }
+    if (asserted && mirrors.delays(this::triggerPin)) {
+      return;
+    }
     triggerPin();
   }
 
@@ -98,8 +107,12 @@ final class ClientInterrupts implements PciInterrupts {
   @Override
   public void msix(int vector, long address, int data) {
     IrqLine[] now = vectors;
-    if (vector >= 0 && vector < now.length) {
-      now[vector].fire();
+    if (vector < 0 || vector >= now.length) {
+      return;
+    }
+    IrqLine line = now[vector];
+    if (!mirrors.delays(line::fire)) {
+      line.fire();
     }
   }
 

@@ -47,6 +47,7 @@ public final class VfioUserServer implements AutoCloseable {
       Executors.newSingleThreadExecutor(Thread.ofPlatform().name("virtio-reset").factory());
   private final ClientInterrupts interrupts = new ClientInterrupts();
   private final PciFunction function;
+  private final Mirrors mirrors;
   private final Waker waker;
   private volatile boolean stopping;
 
@@ -70,6 +71,8 @@ public final class VfioUserServer implements AutoCloseable {
       throws IOException {
     this.options = options;
     this.waker = new Waker();
+    this.mirrors = new Mirrors(device);
+    interrupts.mirrors(mirrors);
     boolean done = false;
     try {
       int count = Math.min(options.workers(), device.queueCount());
@@ -82,7 +85,7 @@ public final class VfioUserServer implements AutoCloseable {
                 (source, fault) -> LOG.log(Level.ERROR, "worker: unexpected failure", fault)));
       }
       PciOptions served = pci.withExternalMsix(true).withResets(resets);
-      function = new PciFunction(device, queue -> workers.get(queue % count), served, interrupts);
+      function = new PciFunction(mirrors, queue -> workers.get(queue % count), served, interrupts);
       interrupts.describe(function.config().read(INTERRUPT_PIN, 1) != 0, function.msixVectors());
       done = true;
     } finally {
@@ -127,13 +130,14 @@ public final class VfioUserServer implements AutoCloseable {
   public void serve(UnixSocket connection) {
     connection.setReceiveTimeout(MESSAGE_DEADLINE);
     connection.setSendTimeout(MESSAGE_DEADLINE);
-    VfioUserSession session = new VfioUserSession(function, interrupts);
+    ClientLink link = new ClientLink(connection);
+    VfioUserSession session = new VfioUserSession(function, interrupts, mirrors, link);
     sessions++;
     LOG.log(Level.INFO, "client connected");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment buffer =
           arena.allocate(VfioUserCodec.HEADER_SIZE + VfioUserCodec.MAX_PAYLOAD, 8);
-      while (!stopping && connection.awaitReadable(-1) && step(session, connection, buffer)) {
+      while (!stopping && connection.awaitReadable(-1) && step(session, connection, link, buffer)) {
         accesses += session.takeAccesses();
       }
     } catch (WokenException e) {
@@ -154,7 +158,8 @@ public final class VfioUserServer implements AutoCloseable {
   }
 
   /** Receives, handles and answers one message; false at the end of the stream. */
-  private boolean step(VfioUserSession session, UnixSocket connection, MemorySegment buffer)
+  private boolean step(
+      VfioUserSession session, UnixSocket connection, ClientLink link, MemorySegment buffer)
       throws IOException, ProtocolFault {
     List<Fd> fds = new ArrayList<>();
     // One more than any message may have is enough to refuse it.
@@ -175,14 +180,11 @@ public final class VfioUserServer implements AutoCloseable {
       if (header.size() > 0 && !connection.receive(buffer, header.size(), sink)) {
         throw new ProtocolFault(header + " ends in its middle");
       }
-      if (header.reply()) {
-        throw new ProtocolFault(header + " answers nothing");
-      }
-      commands++;
+      commands += header.reply() ? 0 : 1;
       ByteBuffer reply =
           handle(session, header, buffer.asSlice(0, header.size()).asByteBuffer(), fds);
       if (header.wantsReply()) {
-        send(connection, buffer, reply.flip());
+        link.send(reply);
       }
       return true;
     } finally {
@@ -196,7 +198,7 @@ public final class VfioUserServer implements AutoCloseable {
       VfioUserSession session, VfioUserCodec.Header header, ByteBuffer payload, List<Fd> fds)
       throws ProtocolFault {
     try {
-      return session.handle(header, payload, fds);
+      return session.receive(header, payload, fds);
     } catch (CommandRefused e) {
       refused++;
       LOG.log(Level.WARNING, "{0} refused: {1}", header, e.getMessage());
@@ -207,13 +209,6 @@ public final class VfioUserServer implements AutoCloseable {
       LOG.log(Level.ERROR, header + " failed", bug);
       return VfioUserCodec.refusal(header, Errno.EIO);
     }
-  }
-
-  private static void send(UnixSocket connection, MemorySegment buffer, ByteBuffer reply)
-      throws IOException {
-    int length = reply.remaining();
-    MemorySegment.copy(MemorySegment.ofBuffer(reply), 0, buffer, 0, length);
-    connection.send(buffer, length);
   }
 
   private void noteFeatures() {

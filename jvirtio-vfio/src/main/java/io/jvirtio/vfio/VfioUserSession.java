@@ -47,10 +47,17 @@ final class VfioUserSession {
   private final ClientInterrupts interrupts;
   private final RegisterWindow[] windows = new RegisterWindow[VfioUserCodec.REGIONS];
   private final DmaTable dma = new DmaTable();
+  private final ClientLink link;
+  private final Mirrors mirrors;
+  private GuestMemory memory = GuestMemory.EMPTY;
+  private DmaChannel channel;
   private boolean negotiated;
   private long accesses;
 
-  VfioUserSession(PciFunction function, ClientInterrupts interrupts) {
+  VfioUserSession(
+      PciFunction function, ClientInterrupts interrupts, Mirrors mirrors, ClientLink link) {
+    this.mirrors = mirrors;
+    this.link = link;
     this.function = function;
     this.interrupts = interrupts;
     for (PciBar bar : function.bars()) {
@@ -140,6 +147,9 @@ final class VfioUserSession {
       throw new ProtocolFault("version " + version.major() + "." + version.minor());
     }
     negotiated = true;
+    Long most = version.capabilities().maxDataXferSize();
+    channel = new DmaChannel(link, most == null ? VfioUserCodec.MAX_TRANSFER : most);
+    mirrors.connect(channel);
     LOG.log(Level.DEBUG, "client: {0}", version);
     byte[] text =
         CAPABILITIES.onlyNamedBy(version.capabilities()).text().getBytes(StandardCharsets.UTF_8);
@@ -150,14 +160,43 @@ final class VfioUserSession {
         .put((byte) 0);
   }
 
+  /** A command or a reply has come: as {@link #handle}, but null for a reply. */
+  ByteBuffer receive(VfioUserCodec.Header header, ByteBuffer payload, List<Fd> fds)
+      throws ProtocolFault, CommandRefused {
+    if (header.reply()) {
+      if (channel == null) {
+        throw new ProtocolFault(header + " answers nothing");
+      }
+      channel.reply(header, payload);
+      return null;
+    }
+    boolean mirrored = mirrors.isUsed();
+    if (mirrored) {
+      channel.enter();
+    }
+    try {
+      return handle(header, payload, fds);
+    } finally {
+      if (mirrored) {
+        channel.leave();
+      }
+    }
+  }
+
   // --- memory --------------------------------------------------------------------------------
 
   private ByteBuffer dmaMap(VfioUserCodec.Header header, ClientMessage.DmaMap map, List<Fd> fds)
       throws CommandRefused {
-    DmaTable.Region added = dma.add(map, map.hasFd() ? fds.getFirst() : null);
-    if (added.isMapped()) {
-      function.growMemory(dma.guest());
+    dma.add(map, map.hasFd() ? fds.getFirst() : null);
+    boolean wasMirrored = mirrors.isUsed();
+    mirrors.setMap(dma.mirrors());
+    GuestMemory next = dma.guest();
+    if (wasMirrored && !mirrors.isUsed()) {
+      function.setMemory(next);
+    } else if (next.regionCount() != memory.regionCount()) {
+      function.growMemory(next);
     }
+    memory = next;
     return VfioUserCodec.reply(header, 0);
   }
 
@@ -173,24 +212,21 @@ final class VfioUserSession {
 
   /** Unmaps what is no longer in the table, once the device has let go of it. */
   private void letGo(List<DmaTable.Region> removed) {
-    if (removed.stream().noneMatch(DmaTable.Region::isMapped)) {
-      return;
-    }
     GuestMemory left = dma.guest();
-    function.setMemory(left);
-    // A function that is not bus master has no memory at all.
-    GuestMemory now = function.host().memory();
-    if (now != left && now != GuestMemory.EMPTY) {
-      // Something is still in flight into this memory: it stays mapped rather than being pulled
-      // away.
-      LOG.log(Level.ERROR, "{0} regions of memory stay mapped", removed.size());
-      return;
-    }
-    for (DmaTable.Region region : removed) {
-      if (region.isMapped()) {
-        region.mapping().close();
+    if (dma.isBacked(removed) || left.regionCount() != memory.regionCount()) {
+      function.setMemory(left);
+      // A function that is not bus master has no memory at all.
+      GuestMemory now = function.host().memory();
+      if (now != left && now != GuestMemory.EMPTY) {
+        // Something is still in flight into this memory: it stays mapped rather than being pulled
+        // away.
+        LOG.log(Level.ERROR, "{0} regions of memory stay mapped", removed.size());
+        return;
       }
+      memory = left;
     }
+    mirrors.setMap(dma.mirrors());
+    dma.unmap(removed);
   }
 
   // --- registers -----------------------------------------------------------------------------
@@ -240,6 +276,9 @@ final class VfioUserSession {
       while (left > 0) {
         int width = width(at, left);
         long value = window.read(at, width);
+        if (width == 4 && mirrors.isUsed()) {
+          value = MirrorRegisters.offered(window, read.region(), at, value);
+        }
         for (int i = 0; i < width; i++) {
           reply.put((byte) (value >>> 8 * i));
         }
@@ -257,6 +296,10 @@ final class VfioUserSession {
     int left = data.limit();
     RegisterWindow window = window(write.region(), write.offset(), left);
     accesses++;
+    if (mirrors.isUsed()) {
+      MirrorRegisters.note(mirrors, window, write);
+      mirrors.kicked();
+    }
     int from = 0;
     try {
       while (left > 0) {
@@ -301,7 +344,11 @@ final class VfioUserSession {
    */
   void close() {
     interrupts.release();
+    if (channel != null) {
+      channel.end();
+    }
     reset(END_PATIENCE);
     letGo(dma.clear());
+    mirrors.connect(null);
   }
 }

@@ -9,5 +9,9 @@
  * of them; {@link io.jvirtio.vfio.VfioUserCodec} turns bytes into checked messages and has no side
  * effect. A {@code DmaTable} is the memory of the client, {@code ClientInterrupts} are its
  * eventfds.
+ *
+ * <p>Where the client shares no memory, the device works in {@code Mirrors} of it: a {@code
+ * MirroredQueue} for each queue, and a {@code DmaChannel} to read and write the client's memory by
+ * commands.
  */
 package io.jvirtio.vfio;

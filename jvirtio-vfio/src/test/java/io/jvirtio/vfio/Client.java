@@ -56,6 +56,10 @@ final class Client implements AutoCloseable {
   private int nextId = 100;
   Fd memfd;
   TestMemory memory;
+  private Mapping guest;
+
+  /** How many commands of the server were served. */
+  int served;
 
   Client(UnixSocket socket) {
     this.socket = socket;
@@ -140,6 +144,51 @@ final class Client implements AutoCloseable {
   }
 
   Reply receive() throws IOException {
+    while (true) {
+      Reply message = receiveOne();
+      if ((message.flags() & 0xf) != 0) {
+        return message;
+      }
+      serve(message);
+    }
+  }
+
+  /** Serves what the server asks for. */
+  void pump() throws IOException {
+    while (socket.awaitReadable(0)) {
+      Reply message = receiveOne();
+      assertEquals(0, message.flags());
+      serve(message);
+    }
+  }
+
+  /** DMA_READ and DMA_WRITE, as the test has it. */
+  void serve(Reply command) throws IOException {
+    served++;
+    long address = command.payload().getLong();
+    int count = (int) command.payload().getLong();
+    MemorySegment part = guest.segment().asSlice(address - GUEST, count);
+    boolean read = command.command() == VfioUserCommand.DMA_READ.id();
+    byte[] data = new byte[read ? count : 0];
+    if (read) {
+      MemorySegment.copy(part, 0, MemorySegment.ofArray(data), 0, count);
+    } else {
+      byte[] written = new byte[count];
+      command.payload().get(written);
+      MemorySegment.copy(MemorySegment.ofArray(written), 0, part, 0, count);
+    }
+    answer(
+        command, 1, bytes(16 + data.length, out -> out.putLong(address).putLong(count).put(data)));
+  }
+
+  /** Answers a command of the server. */
+  void answer(Reply command, int flags, byte[] payload) throws IOException {
+    byte[] head = header(command.id(), command.command(), 16 + payload.length, flags);
+    raw(bytes(16 + payload.length, out -> out.put(head).put(payload)));
+  }
+
+  /** The next message, whatever it is. */
+  Reply receiveOne() throws IOException {
     if (!socket.receive(buffer, 16, Fd::close)) {
       throw new EOFException("no reply");
     }
@@ -193,8 +242,8 @@ final class Client implements AutoCloseable {
   /** Makes the guest's memory. */
   void makeMemory() throws IOException {
     memfd = own(Memfd.create("guest", SIZE));
-    Mapping mapping = own(Mapping.shared(memfd, 0, SIZE));
-    memory = own(TestMemory.builder().region(GUEST, mapping.segment()).build());
+    guest = own(Mapping.shared(memfd, 0, SIZE));
+    memory = own(TestMemory.builder().region(GUEST, guest.segment()).build());
   }
 
   void mapMemory() throws IOException {

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+package io.jvirtio.vfio;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.jvirtio.linux.EventFd;
+import io.jvirtio.linux.LinuxException;
+import java.io.EOFException;
+import java.io.IOException;
+import org.junit.jupiter.api.Test;
+
+/** A client that maps memory without a file: the server reads and writes it by commands. */
+class MirrorTest extends WithClient {
+  private Client.Ring start() throws IOException {
+    client.negotiate();
+    client.makeMemory();
+    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
+    return client.drive();
+  }
+
+  private void echo(Client.Ring ring, String text) throws IOException {
+    ring.submit(text);
+    Await.until(
+        text + " is used",
+        () -> {
+          client.pump();
+          return ring.driver.pending() > 0;
+        });
+    ring.expect(text);
+  }
+
+  private void pumpUntil(EventFd event) {
+    Await.until(
+        "an interrupt",
+        () -> {
+          client.pump();
+          return event.drain() > 0;
+        });
+  }
+
+  @Test
+  void aQueueRunsInMemoryThatIsNotShared() throws IOException {
+    Client.Ring ring = start();
+    for (int i = 0; i < 50; i++) {
+      echo(ring, "echo " + i);
+    }
+    assertTrue(client.served > 50 * 4);
+    assertEquals(0, served.server.stats().faults());
+  }
+
+  @Test
+  void whatIsUsedIsThereBeforeTheInterrupt() throws IOException {
+    Client.Ring ring = start();
+    EventFd event = client.event(VfioUserCodec.IRQ_MSIX, 1);
+    client.enableMsix();
+    for (int i = 0; i < 20; i++) {
+      ring.submit("message " + i);
+      pumpUntil(event);
+      assertTrue(ring.driver.pending() > 0);
+      ring.expect("message " + i);
+    }
+  }
+
+  @Test
+  void thePinAsWell() throws IOException {
+    Client.Ring ring = start();
+    EventFd pin = client.event(VfioUserCodec.IRQ_INTX, 0);
+    for (int i = 0; i < 20; i++) {
+      ring.submit("pin " + i);
+      pumpUntil(pin);
+      assertEquals(1, client.read(Client.BAR, 0x1000, 1));
+      ring.expect("pin " + i);
+      client.call(
+          VfioUserCommand.DEVICE_SET_IRQS,
+          Client.irqs(Client.DATA_NONE | Client.UNMASK, VfioUserCodec.IRQ_INTX, 0, 1));
+    }
+  }
+
+  @Test
+  void largeBuffersGoInPieces() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "0123456789abcdef".repeat(5000));
+    assertEquals(0, served.server.stats().faults());
+  }
+
+  @Test
+  void neitherPackedRingsNorInOrderUseAreOffered() throws IOException {
+    client.negotiate();
+    client.write(Client.BAR, 0, 4, 1);
+    assertEquals(4 | 1, client.read(Client.BAR, 4, 4) & 0xf);
+    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
+    assertEquals(1, client.read(Client.BAR, 4, 4) & 0xf);
+    client.write(Client.BAR, 0, 4, 0);
+    assertEquals(0x30000060, client.read(Client.BAR, 4, 4));
+    // A driver that accepts them all the same gets no further.
+    client.write(Client.BAR, 0x14, 1, 3);
+    client.write(Client.BAR, 8, 4, 1);
+    client.write(Client.BAR, 12, 4, 5);
+    client.write(Client.BAR, 0x14, 1, 0xb);
+    assertEquals(3, client.read(Client.BAR, 0x14, 1));
+  }
+
+  /** The next command of the server. */
+  private Client.Reply command() throws IOException {
+    Client.Reply command = client.receiveOne();
+    assertEquals(0, command.flags());
+    return command;
+  }
+
+  /** Whatever the server asks before. */
+  private void expectEnd() {
+    Await.until(
+        "the connection ends",
+        () -> {
+          try {
+            client.receiveOne();
+            return false;
+          } catch (EOFException | LinuxException end) {
+            return true;
+          }
+        });
+  }
+
+  @Test
+  void aCommandIsAnsweredWhileAWorkerWaits() throws IOException {
+    client.negotiate();
+    client.makeMemory();
+    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
+    Client.Ring ring = client.drive();
+    Await.until(
+        "the server reads the ring",
+        () -> {
+          client.pump();
+          return client.served > 0;
+        });
+    ring.submit("not read yet");
+    Client.Reply read = command();
+    // The worker waits for this one; a reset needs the worker.
+    int id =
+        client.send(VfioUserCommand.REGION_WRITE, Client.access(Client.BAR, 0x14, 1, (byte) 0));
+    Client.Reply reply = client.receiveOne();
+    while (reply.flags() == 0) {
+      reply = client.receiveOne(); // it tries again; nobody answers
+    }
+    assertEquals(id, reply.id());
+    client.serve(read); // late, and no harm
+    client.sync();
+    Await.until("it is reset", () -> client.read(Client.BAR, 0x14, 1) == 0);
+    assertEquals(0, ring.driver.pending());
+  }
+
+  @Test
+  void aClientThatRefusesBreaksItsQueue() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "well-behaved");
+    ring.submit("refused");
+    client.answer(command(), 0x21, new byte[0]);
+    Await.until("a fault", () -> client.read(Client.BAR, 0x14, 1) == 0x4f);
+    client.call(VfioUserCommand.DEVICE_RESET, new byte[0]);
+    echo(client.drive(), "healed");
+  }
+
+  @Test
+  void anAnswerOfAnotherLengthEndsTheConnection() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "well-behaved");
+    ring.submit("short");
+    client.answer(command(), 1, new byte[17]);
+    expectEnd();
+  }
+
+  @Test
+  void twoAnswersEndTheConnection() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "well-behaved");
+    client.sync();
+    client.raw(Client.header(1, VfioUserCommand.DMA_READ.id(), 16, 0x21));
+    expectEnd();
+  }
+
+  @Test
+  void theClientLeavesWhileAWorkerWaits() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "well-behaved");
+    ring.submit("nobody answers");
+    command();
+  }
+
+  @Test
+  void sharedMemoryTakesOver() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "by commands");
+    client.call(VfioUserCommand.DMA_UNMAP, Client.unmap(0, Client.GUEST, Client.SIZE));
+    client.mapMemory();
+    int before = client.served;
+    ring.echo("by mapping");
+    assertEquals(before, client.served);
+    // A region without a file beside it is out of reach now.
+    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, 0, 0x1000));
+    ring.echo("still");
+  }
+
+  @Test
+  void memoryLargerThanAnyMachineIsOutOfReach() throws IOException {
+    client.negotiate();
+    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, 0, 1L << 62));
+    client.call(VfioUserCommand.DMA_UNMAP, Client.unmap(0, 0, 1L << 62));
+    client.makeMemory();
+    client.mapMemory();
+    client.drive().echo("shared");
+  }
+}
