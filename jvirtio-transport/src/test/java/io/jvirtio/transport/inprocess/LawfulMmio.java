@@ -63,6 +63,9 @@ final class LawfulMmio implements MmioAccess, RegisterWindow {
   /** Writes to the register that enables queues: queue and value. */
   final List<List<Long>> enabling = new ArrayList<>();
 
+  /** Writes to the status. */
+  final List<Long> statuses = new ArrayList<>();
+
   int acknowledged;
   int interrupts;
   private int accesses;
@@ -162,6 +165,7 @@ final class LawfulMmio implements MmioAccess, RegisterWindow {
       case STATUS -> {
         check(value == 0 || (status & ~value) == 0, "takes status bits back");
         status = value;
+        statuses.add(value);
         if (value == 0) {
           check(!ready.containsValue(true), "resets before queues are stopped");
           ready.clear();

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.device.QueueOwner;
+import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
@@ -19,7 +20,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The mmio driver makes no access that the specification forbids, whatever it does. */
 class LawfulMmioTest {
   private static final String LAYOUT = "Virtio Over MMIO / MMIO Device Register Layout";
-  private static final String EVENTS = "Virtio Over MMIO / Notifications From The Device";
+  private static final String OPERATION =
+      "Virtio Over MMIO / MMIO-specific Initialization And Device Operation";
+  private static final String INITIALIZATION = OPERATION + " / Device Initialization";
+  private static final String LEGACY = "Virtio Over MMIO / Legacy interface";
+  private static final String EVENTS = OPERATION + " / Notifications From The Device";
 
   /** An mmio device whose registers are watched. */
   private static final class Watched implements RegisterKind {
@@ -61,8 +66,8 @@ class LawfulMmioTest {
   @Requirement(
       section = LAYOUT,
       text =
-          "The driver MUST NOT access memory locations not described in the table [MMIO Device"
-              + " Register Layout] (or, in case of the configuration space, described in the device"
+          "The driver MUST NOT access memory locations not described in the table MMIO Device"
+              + " Register Layout (or, in case of the configuration space, described in the device"
               + " specification), MUST NOT write to the read-only registers (direction R) and MUST"
               + " NOT read from the write-only registers (direction W).")
   @Requirement(
@@ -92,6 +97,11 @@ class LawfulMmioTest {
   @Requirement(
       section = EVENTS,
       text =
+          "The used buffer notification bit being set SHOULD be interpreted as a used buffer"
+              + " notification for each active virtqueue.")
+  @Requirement(
+      section = EVENTS,
+      text =
           "After receiving an interrupt, the driver MUST read InterruptStatus to check what caused"
               + " the interrupt (see the register description).")
   @Requirement(
@@ -100,7 +110,15 @@ class LawfulMmioTest {
           "After the interrupt is handled, the driver MUST acknowledge it by writing a bit mask"
               + " corresponding to the handled events to the InterruptACK register.")
   @Requirement(
-      section = "Virtio Over MMIO / Device Initialization",
+      section = LEGACY,
+      text = "When the driver stops using the queue it writes zero (0x0) to this register.")
+  @Requirement(
+      section = LEGACY,
+      text =
+          "The virtqueue page size is defined by writing to GuestPageSize, as written by the guest."
+              + " The driver does this before the virtqueues are configured.")
+  @Requirement(
+      section = INITIALIZATION,
       text = "Drivers not expecting shared memory MUST NOT use the shared memory registers.")
   void keepsTheLaw(int version) throws IOException {
     Watched kind = new Watched(version);
@@ -126,5 +144,27 @@ class LawfulMmioTest {
     }
     assertEquals(List.of(), kind.law.crimes);
     assertTrue(kind.law.interrupts > 0);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  @Requirement(
+      section = INITIALIZATION,
+      text = "Further initialization MUST follow the procedure described in Device Initialization")
+  void goesOnAsOnAnyTransport(int version) throws IOException {
+    Watched kind = new Watched(version);
+    try (RegisterBench bench = RegisterBench.inline(kind, 2);
+        DriverDevice found = new DriverDevice(bench.transport)) {
+      found.start(new EchoType(2, bench.owner));
+      assertEquals(
+          version == 1 ? List.of(0L, 1L, 3L, 7L) : List.of(0L, 1L, 3L, 0xbL, 0xfL),
+          kind.law.statuses);
+      assertEquals(List.of(List.of(0L), List.of(1L)), queues(kind.law.enabling));
+    }
+    assertEquals(List.of(), kind.law.crimes);
+  }
+
+  private static List<List<Long>> queues(List<List<Long>> enabling) {
+    return enabling.stream().map(one -> one.subList(0, 1)).toList();
   }
 }

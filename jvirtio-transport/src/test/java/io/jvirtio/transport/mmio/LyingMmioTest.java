@@ -33,7 +33,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Registers that lie: each lie ends in an error that says what and where, or has no effect. */
 class LyingMmioTest {
   private static final String LAYOUT = "Virtio Over MMIO / MMIO Device Register Layout";
-  private static final String INITIALIZATION = "Virtio Over MMIO / Device Initialization";
+  private static final String INITIALIZATION =
+      "Virtio Over MMIO / MMIO-specific Initialization And Device Operation / Device Initialization";
   private static final Duration SHORT = Duration.ofMillis(30);
   private static final MmioDriverOptions OPTIONS =
       MmioDriverOptions.defaults().withResetDeadline(SHORT);
@@ -387,7 +388,7 @@ class LyingMmioTest {
       section = LAYOUT,
       text =
           "The driver MUST only use 32 bit wide and aligned reads and writes to access the control"
-              + " registers described in table [MMIO Device Register Layout]. For the"
+              + " registers described in table MMIO Device Register Layout. For the"
               + " device-specific configuration space, the driver MUST use 8 bit wide accesses for 8"
               + " bit wide fields, 16 bit wide and aligned accesses for 16 bit wide fields and 32"
               + " bit wide and aligned accesses for 32 and 64 bit wide fields.")

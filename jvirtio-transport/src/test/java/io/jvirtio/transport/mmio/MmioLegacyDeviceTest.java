@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.Requirement;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -17,6 +18,8 @@ class MmioLegacyDeviceTest {
   private static final int ANY_LAYOUT = 1 << ReservedFeatures.VIRTIO_F_ANY_LAYOUT;
   private static final int LIVE = 7;
 
+  private static final String LEGACY = "Virtio Over MMIO / Legacy interface";
+
   private final MmioRig rig = new MmioRig(MmioOptions.legacy());
 
   @AfterEach
@@ -25,6 +28,12 @@ class MmioLegacyDeviceTest {
   }
 
   @Test
+  @Requirement(section = LEGACY, text = "Legacy device returns value 0x1.")
+  @Requirement(
+      section = LEGACY,
+      text =
+          "Writing zero (0x0) to this register triggers a device reset. The device sets QueuePFN to"
+              + " zero (0x0) for all queues in the device.")
   void buffersComeBack() {
     assertEquals(0x74726976, rig.get(0));
     assertEquals(1, rig.get(4));
@@ -98,6 +107,11 @@ class MmioLegacyDeviceTest {
   }
 
   @Test
+  @Requirement(
+      section = LEGACY,
+      text =
+          "Reading from this register returns the currently used page number of the queue,"
+              + " therefore a value other than zero (0x0) means that the queue is in use.")
   void aQueueThatIsStoppedIsNotAccessed() {
     rig.start();
     rig.transfer(0);
@@ -120,6 +134,11 @@ class MmioLegacyDeviceTest {
   }
 
   @Test
+  @Requirement(
+      section = LEGACY,
+      text =
+          "The virtqueue layout follows Legacy Interfaces: A Note on Virtqueue Layout, with the"
+              + " alignment defined in QueueAlign.")
   void pagesAndAlignmentsMakeTheLayout() {
     rig.negotiate();
     rig.set(0x30, 0);
