@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.drivers;
 
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.driver.DriverTransport;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.testkit.RingFormat;
 import io.jvirtio.transport.inprocess.InProcessMmio;
+import io.jvirtio.transport.inprocess.InProcessOptions;
 import io.jvirtio.transport.inprocess.InProcessPci;
 import io.jvirtio.transport.inprocess.InProcessTransport;
 import io.jvirtio.transport.mmio.MmioDriverTransport;
@@ -18,15 +22,21 @@ import io.jvirtio.transport.pci.PciOptions;
 import io.jvirtio.transport.pci.PciProfile;
 import java.io.IOException;
 
-/** The ways from a driver to a device in the same process. */
+/**
+ * The ways from a driver to a device in the same process: with packed rings but where the name says
+ * otherwise, or the interface is a legacy one.
+ */
 public enum Way {
   IN_PROCESS,
+  IN_PROCESS_SPLIT,
   PCI_MODERN,
-  PCI_MODERN_INTX,
+  PCI_MODERN_INTX_SPLIT,
   PCI_LEGACY,
   PCI_LEGACY_INTX,
   MMIO_MODERN,
   MMIO_LEGACY;
+
+  private static final FeatureBits SPLIT = RingFormat.SPLIT.applyTo(DeviceHost.ringFeatures());
 
   /**
    * Plugs a device in.
@@ -36,9 +46,17 @@ public enum Way {
   public DriverTransport plug(VirtioDevice device, QueueOwner owner) throws IOException {
     return switch (this) {
       case IN_PROCESS -> new InProcessTransport(device, owner);
+      case IN_PROCESS_SPLIT ->
+          new InProcessTransport(
+              device, owner, InProcessOptions.defaults().withRingFeatures(SPLIT));
       case PCI_MODERN -> pci(device, owner, PciProfile.MODERN, Choice.MODERN, Attempt.MSIX_EACH);
-      case PCI_MODERN_INTX ->
-          pci(device, owner, PciProfile.TRANSITIONAL, Choice.MODERN_FIRST, Attempt.INTX);
+      case PCI_MODERN_INTX_SPLIT ->
+          pci(
+              device,
+              owner,
+              PciOptions.defaults().withProfile(PciProfile.TRANSITIONAL).withRingFeatures(SPLIT),
+              Choice.MODERN_FIRST,
+              Attempt.INTX);
       case PCI_LEGACY ->
           pci(device, owner, PciProfile.TRANSITIONAL, Choice.LEGACY, Attempt.MSIX_SHARED);
       case PCI_LEGACY_INTX ->
@@ -51,12 +69,15 @@ public enum Way {
   private static DriverTransport pci(
       VirtioDevice device, QueueOwner owner, PciProfile profile, Choice choice, Attempt attempt)
       throws IOException {
+    return pci(device, owner, PciOptions.defaults().withProfile(profile), choice, attempt);
+  }
+
+  private static DriverTransport pci(
+      VirtioDevice device, QueueOwner owner, PciOptions options, Choice choice, Attempt attempt)
+      throws IOException {
     InProcessPci bus =
         new InProcessPci(
-            device,
-            queue -> owner,
-            PciOptions.defaults().withProfile(profile),
-            owner instanceof InlineOwner ? Runnable::run : null);
+            device, queue -> owner, options, owner instanceof InlineOwner ? Runnable::run : null);
     return new PciDriverTransport(
         bus, PciDriverOptions.defaults().withChoice(choice).withAttempts(attempt));
   }
