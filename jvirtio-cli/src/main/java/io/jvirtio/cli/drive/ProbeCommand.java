@@ -27,8 +27,8 @@ import picocli.CommandLine.TypeConversionException;
     name = "probe",
     sortOptions = false,
     description = {
-      "Show what a vhost-user device offers, the virtio devices of a QEMU, or that of a vfio-user"
-          + " server.",
+      "Show what a vhost-user device offers, the virtio devices of a QEMU, or that of a"
+          + " vfio-user server.",
       "",
       "Connects to any back-end, asks for features, queues and configuration, and leaves: it"
           + " accepts nothing, shares no memory and starts no queue. The protocol does not carry"

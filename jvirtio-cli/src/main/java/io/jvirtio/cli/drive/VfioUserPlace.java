@@ -91,7 +91,8 @@ record VfioUserPlace(Path socket, PciDriverOptions driver, Duration timeout) imp
     String where = text.contains(socket.toString()) ? "" : socket + ": ";
     String why =
         e instanceof SocketTimeoutException
-            ? ": it may serve another client now, be slow (see --timeout), or be no vfio-user server"
+            ? ": it may serve another client now, be slow (see --timeout), or be no vfio-user"
+                + " server"
             : "";
     return new CliException(where + text + why, e);
   }
