@@ -9,19 +9,29 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/** {@code ./jvirtio blk} as a user starts it. Ended by its process id when closed. */
+/**
+ * {@code ./jvirtio blk} or {@code pci blk} as a user starts it. Ended by its process id when
+ * closed.
+ */
 final class Daemon implements AutoCloseable {
   private static final int DEADLINE_SECONDS = 60;
 
   private final Process process;
   private final Path log;
 
-  /** Starts it and waits until it listens. */
+  /** Starts {@code ./jvirtio blk} and waits until it listens. */
   Daemon(Path image, Path socket, String... options) throws IOException, InterruptedException {
+    this(List.of("blk"), image, socket, options);
+  }
+
+  /** Starts another command, such as "pci", "blk". */
+  Daemon(List<String> name, Path image, Path socket, String... options)
+      throws IOException, InterruptedException {
     log = Files.createTempFile(image.getParent(), "daemon", ".log");
     List<String> command = new ArrayList<>();
     command.add(Lab.home().resolve("jvirtio").toString());
-    command.addAll(List.of("blk", "--socket-path=" + socket, "--blk-file=" + image));
+    command.addAll(name);
+    command.addAll(List.of("--socket-path=" + socket, "--blk-file=" + image));
     command.addAll(List.of(options));
     process =
         new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile()).start();

@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** The daemon as a process: restarted between boots, killed under a guest, told of a new size. */
@@ -16,9 +18,15 @@ class DaemonTest {
 
   @TempDir Path folder;
 
+  /** The same disk by vhost-user, and then as a PCI device: the content is one. */
   @ParameterizedTest
-  @EnumSource(Machine.class)
-  void secondBootReadsWhatTheFirstWrote(Machine machine) throws Exception {
+  @CsvSource({
+    "DEBIAN_12, blk",
+    "DEBIAN_12, pci blk --profile=legacy --irq=intx",
+    "DEBIAN_13, blk",
+    "DEBIAN_13, pci blk",
+  })
+  void secondBootReadsWhatTheFirstWrote(Machine machine, String second) throws Exception {
     Path image = Host.image(folder, "disk.img", SIZE);
     Path socket = folder.resolve("disk.sock");
     Host.run("mkfs.ext4", "-q", image.toString());
@@ -28,25 +36,33 @@ class DaemonTest {
         dd if=/dev/urandom of=/mnt/data bs=4096 count=1000 2>/dev/null
         say sum=$(sha256sum </mnt/data | cut -d' ' -f1)
         umount /mnt
+        say all=$(sha256sum </dev/vda | cut -d' ' -f1)
         """;
     String read =
         """
+        say all=$(sha256sum </dev/vda | cut -d' ' -f1)
         mount -t ext4 /dev/vda /mnt
         say sum=$(sha256sum </mnt/data | cut -d' ' -f1)
         say serial=$(cat /sys/block/vda/serial)
         umount /mnt
         """;
     String written;
+    String all;
     try (Daemon daemon = new Daemon(image, socket);
         Guest guest = Guest.on(machine, folder).disk(socket).boot(write)) {
       guest.awaitEnd();
       written = guest.value("sum");
+      all = guest.value("all");
       assertEquals(0, daemon.terminate());
       assertFalse(Files.exists(socket), "the socket is gone");
     }
-    try (Daemon daemon = new Daemon(image, socket, "--serial=second-boot");
-        Guest guest = Guest.on(machine, folder).disk(socket).boot(read)) {
+    Guest.Builder builder = Guest.on(machine, folder);
+    builder = second.startsWith("pci") ? builder.pciDisk(socket) : builder.disk(socket);
+    List<String> command = List.of(second.split(" "));
+    try (Daemon daemon = new Daemon(command, image, socket, "--serial=second-boot");
+        Guest guest = builder.boot(read)) {
       guest.awaitEnd();
+      assertEquals(all, guest.value("all"));
       assertEquals(written, guest.value("sum"));
       assertEquals("second-boot", guest.value("serial"));
       assertEquals(0, daemon.terminate());

@@ -73,7 +73,7 @@ class DiskOptionsTest {
 
   // Random data differs on each disk and in each block. It is read back from the device, not from
   // the page cache.
-  private static final String EACH_DISK =
+  static final String EACH_DISK =
       """
       for disk in /sys/block/vd*; do
         name=${disk##*/}
@@ -110,7 +110,8 @@ class DiskOptionsTest {
                 image,
                 folder.resolve(variant + ".sock"),
                 variant.deviceOptions(),
-                ServedDisk.WITH_IN_ORDER);
+                ServedDisk.WITH_IN_ORDER,
+                Bus.VHOST_USER);
         disks.put(variant, disk);
         builder.disk(disk.socket(), variant.qemuOptions);
       }
@@ -157,14 +158,16 @@ class DiskOptionsTest {
 
   @ParameterizedTest
   @CsvSource({
-    "DEBIAN_12, packed=off",
-    "DEBIAN_12, packed=on",
-    "DEBIAN_13, packed=off",
-    "DEBIAN_13, packed=on",
-    "BACKPORTS, 'packed=off,in_order=on'",
-    "BACKPORTS, 'packed=on,in_order=on'",
+    "DEBIAN_12, packed=off, VHOST_USER",
+    "DEBIAN_12, packed=on, VHOST_USER",
+    "DEBIAN_12, packed=on, MODERN_MSIX",
+    "DEBIAN_13, packed=off, VHOST_USER",
+    "DEBIAN_13, packed=on, VHOST_USER",
+    "DEBIAN_13, packed=off, LEGACY_MSIX",
+    "BACKPORTS, 'packed=off,in_order=on', VHOST_USER",
+    "BACKPORTS, 'packed=on,in_order=on', VHOST_USER",
   })
-  void fourProcessorsUseFourQueues(Machine machine, String format) throws Exception {
+  void fourProcessorsUseFourQueues(Machine machine, String format, Bus bus) throws Exception {
     AtomicLongArray reads = new AtomicLongArray(QUEUES);
     BlkOptions options =
         BlkOptions.builder()
@@ -187,11 +190,12 @@ class DiskOptionsTest {
         """;
     Path image = Host.image(folder, "disk.img", SIZE);
     try (ServedDisk disk =
-            new ServedDisk(image, folder.resolve("disk.sock"), options, ServedDisk.WITH_IN_ORDER);
+            new ServedDisk(
+                image, folder.resolve("disk.sock"), options, ServedDisk.WITH_IN_ORDER, bus);
         Guest guest =
             Guest.on(machine, folder)
                 .cpus(QUEUES)
-                .disk(disk.socket(), format, "num-queues=" + QUEUES)
+                .disk(disk, format, "num-queues=" + QUEUES)
                 .boot(script)) {
       guest.awaitEnd();
       assertEquals(String.valueOf(QUEUES), guest.value("queues"));

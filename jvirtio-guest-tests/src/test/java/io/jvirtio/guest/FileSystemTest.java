@@ -51,14 +51,17 @@ class FileSystemTest {
 
   @ParameterizedTest
   @CsvSource({
-    "DEBIAN_12, packed=off",
-    "DEBIAN_12, packed=on",
-    "DEBIAN_13, packed=off",
-    "DEBIAN_13, packed=on",
-    "BACKPORTS, 'packed=off,in_order=on'",
-    "BACKPORTS, 'packed=on,in_order=on'",
+    "DEBIAN_12, packed=off, VHOST_USER",
+    "DEBIAN_12, packed=on, VHOST_USER",
+    "DEBIAN_12, packed=off, LEGACY_INTX",
+    "DEBIAN_13, packed=off, VHOST_USER",
+    "DEBIAN_13, packed=on, VHOST_USER",
+    "DEBIAN_13, packed=on, TRANSITIONAL_MSIX",
+    "BACKPORTS, 'packed=off,in_order=on', VHOST_USER",
+    "BACKPORTS, 'packed=on,in_order=on', VHOST_USER",
   })
-  void ext4IsMadeFilledRemountedAndTrimmed(Machine machine, String format) throws Exception {
+  void ext4IsMadeFilledRemountedAndTrimmed(Machine machine, String format, Bus bus)
+      throws Exception {
     Path image = Host.image(folder, "disk.img", SIZE);
     AtomicLong tracedFlushes = new AtomicLong();
     try (RecordingStream trace = new RecordingStream();
@@ -67,8 +70,9 @@ class FileSystemTest {
                 image,
                 folder.resolve("disk.sock"),
                 BlkOptions.defaults(),
-                ServedDisk.WITH_IN_ORDER);
-        Guest guest = Guest.on(machine, folder).disk(disk.socket(), format).boot(SCRIPT)) {
+                ServedDisk.WITH_IN_ORDER,
+                bus);
+        Guest guest = Guest.on(machine, folder).disk(disk, format).boot(SCRIPT)) {
       trace.enable("io.jvirtio.Request");
       trace.onEvent("io.jvirtio.Request", event -> count(event, tracedFlushes));
       trace.startAsync();

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -19,14 +20,15 @@ final class Guest implements AutoCloseable {
 
   private final Process process;
   private final Path log;
-  private final long deadline = System.nanoTime() + DEADLINE.toNanos();
+  private final long deadline;
   private final StringBuilder console = new StringBuilder();
   private final Map<String, String> values = new ConcurrentHashMap<>();
   private final Thread reader;
   private boolean ended;
 
-  private Guest(List<String> command, Path log) throws IOException {
+  private Guest(List<String> command, Path log, Duration patience) throws IOException {
     this.log = log;
+    deadline = System.nanoTime() + patience.toNanos();
     process = new ProcessBuilder(command).redirectError(log.toFile()).start();
     reader = Thread.ofPlatform().daemon().name("console").start(this::read);
   }
@@ -36,12 +38,47 @@ final class Guest implements AutoCloseable {
     private final Machine machine;
     private final Path folder;
     private final List<String> options = new ArrayList<>();
+    private final Map<String, String> moduleOptions = new HashMap<>();
+    private Duration patience = DEADLINE;
+    private Path qemu;
+    private String type = "pc";
     private int cpus = 1;
     private int disks;
 
     private Builder(Machine machine, Path folder) {
       this.machine = machine;
       this.folder = folder;
+      this.qemu = machine.qemu();
+    }
+
+    /** The type of the machine, such as "q35"; otherwise it is a pc. */
+    Builder type(String name) {
+      type = name;
+      return this;
+    }
+
+    /** Takes another firmware than SeaBIOS, by its path in the lab's Debian. */
+    Builder firmware(String file) {
+      options.addAll(List.of("-bios", file));
+      return this;
+    }
+
+    /** Lets it take longer until its end than most do. */
+    Builder patience(Duration duration) {
+      patience = duration;
+      return this;
+    }
+
+    /** Gives a module of the guest's kernel an option, such as "force_legacy=1". */
+    Builder moduleOption(String module, String option) {
+      moduleOptions.put(module, option);
+      return this;
+    }
+
+    /** Starts again after a reset, where it would end otherwise. */
+    Builder reboots() {
+      options.addAll(List.of("-action", "reboot=reset"));
+      return this;
     }
 
     /** How many virtual processors. */
@@ -53,6 +90,24 @@ final class Guest implements AutoCloseable {
     /** Gives it a monitor at a socket, for {@link Qmp}. */
     Builder monitor(Path socket) {
       options.addAll(List.of("-qmp", "unix:" + socket + ",server=on,wait=off"));
+      return this;
+    }
+
+    /** Adds a disk on its bus; the options are for vhost-user ones. */
+    Builder disk(ServedDisk disk, String... deviceOptions) {
+      return disk.bus().isPci() ? pciDisk(disk.socket()) : disk(disk.socket(), deviceOptions);
+    }
+
+    /** Adds a disk that is a PCI function, first in the order to boot; only a new QEMU can. */
+    Builder pciDisk(Path socket) {
+      qemu = Machine.DEBIAN_13.qemu();
+      options.add("-device");
+      options.add(
+          String.format(
+              "{\"driver\":\"vfio-user-pci\",\"bootindex\":%d,"
+                  + "\"socket\":{\"type\":\"unix\",\"path\":\"%s\"}}",
+              // A kernel that QEMU loads comes before all disks, with 0.
+              ++disks, socket));
       return this;
     }
 
@@ -89,23 +144,26 @@ final class Guest implements AutoCloseable {
     /** Boots the machine's Linux, which runs a script ({@link Initramfs#make}). */
     Guest boot(String script) throws IOException, InterruptedException {
       Path initrd = Files.createTempFile(folder, "initrd", ".cpio");
-      Files.write(initrd, Initramfs.make(machine, script));
+      Files.write(initrd, Initramfs.make(machine, script, moduleOptions));
       options.addAll(List.of("-kernel", machine.kernel().toString()));
       options.addAll(List.of("-initrd", initrd.toString()));
-      options.addAll(List.of("-append", "console=ttyS0 quiet panic=-1"));
+      StringBuilder arguments = new StringBuilder("console=ttyS0 quiet panic=-1");
+      // For what is built in.
+      moduleOptions.forEach((name, option) -> arguments.append(" " + name + "." + option));
+      options.addAll(List.of("-append", arguments.toString()));
       return bootFirmware();
     }
 
     /** Starts the machine without a kernel: its firmware looks for something to boot. */
     Guest bootFirmware() throws IOException {
       List<String> command = new ArrayList<>();
-      command.add(machine.qemu().toString());
+      command.add(qemu.toString());
       command.addAll(List.of("-accel", "tcg", "-m", "256", "-smp", String.valueOf(cpus)));
       command.addAll(List.of("-object", "memory-backend-memfd,id=mem,size=256M,share=on"));
-      command.addAll(List.of("-machine", "pc,memory-backend=mem", "-nodefaults"));
+      command.addAll(List.of("-machine", type + ",memory-backend=mem", "-nodefaults"));
       command.addAll(List.of("-display", "none", "-serial", "stdio", "-no-reboot"));
       command.addAll(options);
-      return new Guest(command, Files.createTempFile(folder, "qemu", ".log"));
+      return new Guest(command, Files.createTempFile(folder, "qemu", ".log"), patience);
     }
   }
 

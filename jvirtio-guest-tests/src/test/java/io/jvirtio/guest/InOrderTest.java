@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.vhost.VhostUserStats;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -66,7 +65,11 @@ class InOrderTest {
     BlkOptions options = BlkOptions.builder().serial("overtaking").build();
     try (ServedDisk disk =
             new ServedDisk(
-                backend, folder.resolve("disk.sock"), options, ServedDisk.WITH_IN_ORDER);
+                backend,
+                folder.resolve("disk.sock"),
+                options,
+                ServedDisk.WITH_IN_ORDER,
+                Bus.VHOST_USER);
         Guest guest =
             Guest.on(Machine.BACKPORTS, folder)
                 .cpus(2)
@@ -84,10 +87,10 @@ class InOrderTest {
   }
 
   /** No request fails, so each batch is one used element. */
-  private static void assertBatches(VhostUserStats stats, long overtakers) {
+  private static void assertBatches(ServedDisk.Stats stats, long overtakers) {
     String counts = overtakers + " of " + stats;
     assertTrue(overtakers > 100, counts);
-    long batches = stats.notificationsSent() + stats.notificationsSuppressed();
+    long batches = stats.interrupts() + stats.suppressed();
     assertTrue(batches <= stats.chains() - overtakers, counts);
   }
 

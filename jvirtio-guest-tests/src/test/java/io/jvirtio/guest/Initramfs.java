@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 
@@ -25,10 +26,12 @@ final class Initramfs {
    * Makes it.
    *
    * @param machine whose modules
+   * @param moduleOptions options for modules, by their names
    * @param script commands for the guest's shell, which ends at the first that fails; {@code say
    *     name=value} tells the host a value
    */
-  static byte[] make(Machine machine, String script) throws IOException, InterruptedException {
+  static byte[] make(Machine machine, String script, Map<String, String> moduleOptions)
+      throws IOException, InterruptedException {
     CpioArchive archive = new CpioArchive();
     for (String folder : List.of("dev", "proc", "sys", "mnt", "tmp")) {
       archive.folder(folder);
@@ -42,7 +45,9 @@ final class Initramfs {
     for (Path module : machine.modules("virtio_pci", "virtio_blk", "virtio-rng")) {
       String name = "modules/" + module.getFileName();
       archive.file(name, module);
-      init.append("insmod /").append(name).append('\n');
+      String option = module.getFileName().toString().replace(".ko", "");
+      init.append("insmod /").append(name).append(' ');
+      init.append(moduleOptions.getOrDefault(option, "")).append('\n');
     }
     init.append("if sh -eu /script; then echo ").append(DONE);
     init.append("; else echo ").append(FAILED).append("; dmesg | tail -n 30; fi\n");

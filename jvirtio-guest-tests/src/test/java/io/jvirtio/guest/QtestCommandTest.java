@@ -134,7 +134,8 @@ class QtestCommandTest {
             "q35",
             image(),
             "-device",
-            DISK + ",disable-legacy=on,num-queues=3,logical_block_size=4096,physical_block_size=4096",
+            DISK
+                + ",disable-legacy=on,num-queues=3,logical_block_size=4096,physical_block_size=4096",
             "-device",
             "virtio-rng-pci,addr=06.0,disable-legacy=off,disable-modern=on,vectors=0",
             "-device",

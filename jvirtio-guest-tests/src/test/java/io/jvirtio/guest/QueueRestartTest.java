@@ -11,7 +11,6 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.EnumSource;
 
 /** Queues that are stopped, and go on where they were, or at their start after a reset. */
 class QueueRestartTest {
@@ -58,7 +57,8 @@ class QueueRestartTest {
                 image,
                 folder.resolve("disk.sock"),
                 BlkOptions.builder().queueSize(16).build(),
-                ServedDisk.WITH_IN_ORDER);
+                ServedDisk.WITH_IN_ORDER,
+                Bus.VHOST_USER);
         Guest guest =
             Guest.on(machine, folder)
                 .monitor(monitor)
@@ -78,7 +78,7 @@ class QueueRestartTest {
     }
   }
 
-  private static void awaitWrites(ServedDisk disk, long count) throws InterruptedException {
+  static void awaitWrites(ServedDisk disk, long count) throws InterruptedException {
     long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(DEADLINE_SECONDS);
     while (disk.requests(BlkRequestType.OUT) < count) {
       assertTrue(System.nanoTime() < deadline, () -> "stuck: " + disk.stats());
@@ -90,8 +90,13 @@ class QueueRestartTest {
    * Linux lets go of the device, which resets it, and takes it again: a new packed queue each time.
    */
   @ParameterizedTest
-  @EnumSource(Machine.class)
-  void driverLetsGoAndTakesItAgain(Machine machine) throws Exception {
+  @CsvSource({
+    "DEBIAN_12, VHOST_USER",
+    "DEBIAN_12, TRANSITIONAL_INTX",
+    "DEBIAN_13, VHOST_USER",
+    "DEBIAN_13, MODERN_MSIX",
+  })
+  void driverLetsGoAndTakesItAgain(Machine machine, Bus bus) throws Exception {
     String script =
         """
         driver=/sys/bus/virtio/drivers/virtio_blk
@@ -110,10 +115,55 @@ class QueueRestartTest {
         """;
     Path image = Host.image(folder, "disk.img", SIZE);
     try (ServedDisk disk =
-            new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults());
-        Guest guest = Guest.on(machine, folder).disk(disk.socket(), "packed=on").boot(script)) {
+            new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults(), bus);
+        Guest guest = Guest.on(machine, folder).disk(disk, "packed=on").boot(script)) {
       guest.awaitEnd();
       disk.assertNegotiated("packed=on");
+    }
+  }
+
+  /**
+   * Linux lets go of the device, which resets it, while programs write to it. Those writes may
+   * fail; what is written afterwards may not.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "DEBIAN_12, LEGACY_INTX",
+    "DEBIAN_13, TRANSITIONAL_MSIX",
+    "DEBIAN_13, MODERN_INTX",
+  })
+  void deviceIsResetWithRequestsInFlight(Machine machine, Bus bus) throws Exception {
+    String script =
+        """
+        driver=/sys/bus/virtio/drivers/virtio_blk
+        id=$(basename $(readlink /sys/block/vda/device))
+        dd if=/dev/urandom of=/tmp/data bs=65536 count=16 2>/dev/null
+        for round in 1 2 3 4 5; do
+          for writer in 1 2 3 4; do
+            (exec 3<>/dev/vda; while dd if=/tmp/data of=/proc/self/fd/3 bs=4096 \\
+              seek=$((writer * 256)) oflag=direct; do true; done) 2>/dev/null &
+          done
+          sleep 0.3
+          echo $id >$driver/unbind
+          wait
+          echo $id >$driver/bind
+          while [ ! -e /dev/vda ]; do sleep 0.1; done
+          dd if=/tmp/data of=/dev/vda bs=65536 seek=$((round * 16)) oflag=direct 2>/dev/null
+          dd if=/dev/vda of=/tmp/back bs=65536 skip=$((round * 16)) count=16 iflag=direct 2>/dev/null
+          cmp /tmp/data /tmp/back
+          say round=$round
+        done
+        """;
+    Path image = Host.image(folder, "disk.img", SIZE);
+    try (ServedDisk disk =
+            new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults(), bus);
+        Guest guest = Guest.on(machine, folder).cpus(2).disk(disk).boot(script)) {
+      guest.awaitEnd();
+      assertEquals("5", guest.value("round"));
+      assertTrue(disk.requests(BlkRequestType.OUT) > 5 * 16, disk.device().stats().toString());
+      assertEquals(0, disk.stats().faults());
+      assertEquals(0, disk.stats().protocolFaults());
+      assertEquals(0, disk.device().stats().ioErrors());
     }
   }
 }
