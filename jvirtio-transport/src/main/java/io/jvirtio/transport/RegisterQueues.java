@@ -96,8 +96,8 @@ final class RegisterQueues {
     wide = features.has(ReservedFeatures.VIRTIO_F_NOTIFICATION_DATA);
     wake = owners;
     nameQueues(made, features);
+    connected = true; // or half so, should the device be lost meanwhile
     reach.run(device -> device.connectInterrupts(called, interrupts));
-    connected = true;
     for (DriverQueue queue : made) {
       if (queue != null) {
         reach.run(device -> device.configureQueue(queue.index(), queue.layout(), wide));

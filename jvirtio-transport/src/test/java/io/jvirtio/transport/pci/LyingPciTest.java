@@ -147,6 +147,20 @@ class LyingPciTest {
   }
 
   @Test
+  void aWireThatIsCutWhileInterruptsAreMappedLeavesNoneBehind() throws IOException {
+    PciDriverTransport transport = open();
+    pci.common().keep(LyingPci.CONFIG_VECTOR, this::cut);
+    fails("the wire is cut", () -> find(transport, 1));
+    assertEquals(List.of(), pci.vectors);
+    transport.close();
+  }
+
+  private long cut(long value) {
+    pci.unreachable = true;
+    return value;
+  }
+
+  @Test
   void aWireThatIsCut() throws IOException {
     PciDriverTransport transport = open();
     DriverQueue queue = find(transport, 1).getFirst();
