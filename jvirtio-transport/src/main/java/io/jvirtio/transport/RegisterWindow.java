@@ -12,6 +12,11 @@ import java.io.IOException;
  * value. Thread-safe.
  */
 public interface RegisterWindow {
+  /** Whether there are accesses of so many bytes: 1, 2, 4 and 8. */
+  static boolean isWidth(int width) {
+    return width == 1 || width == 2 || width == 4 || width == 8;
+  }
+
   /** Bytes. */
   long size();
 
@@ -19,7 +24,7 @@ public interface RegisterWindow {
    * Reads.
    *
    * @param offset in bytes; the device side answers any, also outside of the window
-   * @param width 1, 2, 4 or 8 bytes
+   * @param width 1, 2, 4 or 8 bytes; the device side answers others with zeros
    * @return the value, unsigned
    * @throws IOException when the device cannot be reached; the device side throws nothing
    */
@@ -29,7 +34,7 @@ public interface RegisterWindow {
    * Writes. A write may be posted: a read of the same window that follows comes after it.
    *
    * @param offset in bytes; the device side ignores what makes no sense
-   * @param width 1, 2, 4 or 8 bytes
+   * @param width 1, 2, 4 or 8 bytes; the device side ignores others
    * @param value its lowest {@code width} bytes are written
    * @throws IOException when the device cannot be reached; the device side throws nothing
    */

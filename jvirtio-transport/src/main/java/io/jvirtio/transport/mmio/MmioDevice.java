@@ -112,6 +112,7 @@ public final class MmioDevice implements RegisterWindow, AutoCloseable {
   private boolean isConfig(long offset, int width) {
     return offset >= CONFIG
         && offset < size
+        && RegisterWindow.isWidth(width)
         && width <= REGISTER_BYTES
         && (options.isLegacy() || offset % width == 0);
   }
@@ -213,11 +214,13 @@ public final class MmioDevice implements RegisterWindow, AutoCloseable {
   }
 
   /**
-   * Replaces guest memory. When it returns, nothing refers to what was there before; queues whose
-   * rings are gone stand still until those are there again.
+   * Replaces guest memory. Queues whose rings are gone stand still until those are there again.
+   *
+   * @return whether nothing refers any more to what was there before; false when a queue does not
+   *     end what it has in flight there, which must stay mapped then
    */
-  public void setMemory(GuestMemory memory) {
-    registers.setMemory(memory);
+  public boolean setMemory(GuestMemory memory) {
+    return registers.setMemory(memory);
   }
 
   /** Adds to guest memory, without a stop ({@link DeviceHost#growMemory}). */

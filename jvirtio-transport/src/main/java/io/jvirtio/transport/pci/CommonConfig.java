@@ -87,7 +87,7 @@ final class CommonConfig implements RegisterWindow {
   }
 
   private static boolean fits(long offset, int width) {
-    if (offset < 0 || offset >= SIZE) {
+    if (offset < 0 || offset >= SIZE || !RegisterWindow.isWidth(width)) {
       return false;
     }
     int field = fieldWidth((int) offset);

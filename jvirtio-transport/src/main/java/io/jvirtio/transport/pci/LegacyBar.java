@@ -69,6 +69,10 @@ final class LegacyBar implements RegisterWindow {
     return interrupts.msixEnabled() ? CONFIG_WITH_MSIX : CONFIG;
   }
 
+  private static boolean isField(long offset, int width) {
+    return RegisterWindow.isWidth(width) && fieldWidth(offset) == width;
+  }
+
   private static int fieldWidth(long offset) {
     return switch ((int) offset) {
       case DEVICE_FEATURES, DRIVER_FEATURES, QUEUE_ADDRESS -> 4;
@@ -81,10 +85,10 @@ final class LegacyBar implements RegisterWindow {
   @Override
   public long read(long offset, int width) {
     int config = config();
-    if (offset >= config && offset < size) {
+    if (offset >= config && offset < size && RegisterWindow.isWidth(width)) {
       return registers.readConfig(offset - config, width, true);
     }
-    if (offset < 0 || offset >= size || fieldWidth(offset) != width) {
+    if (offset < 0 || offset >= config || !isField(offset, width)) {
       counters.ignoredRead();
       return 0;
     }
@@ -113,11 +117,11 @@ final class LegacyBar implements RegisterWindow {
   @Override
   public void write(long offset, int width, long value) {
     int config = config();
-    if (offset >= config && offset < size) {
+    if (offset >= config && offset < size && RegisterWindow.isWidth(width)) {
       registers.writeConfig(offset - config, width, value, true);
       return;
     }
-    if (offset < 0 || offset >= size || fieldWidth(offset) != width) {
+    if (offset < 0 || offset >= config || !isField(offset, width)) {
       counters.ignoredWrite();
       return;
     }

@@ -79,6 +79,10 @@ final class ModernBar implements RegisterWindow {
     if (offset >= 0 && offset < ISR) {
       return common.read(offset - COMMON, width);
     }
+    if (!RegisterWindow.isWidth(width)) {
+      counters.ignoredRead();
+      return 0;
+    }
     if (offset == ISR && width <= 4) { // of whose 32 bits all but two are reserved
       return interrupts.takeStatus();
     }
@@ -91,7 +95,9 @@ final class ModernBar implements RegisterWindow {
 
   @Override
   public void write(long offset, int width, long value) {
-    if (offset >= notify && offset < size) {
+    if (!RegisterWindow.isWidth(width)) {
+      counters.ignoredWrite();
+    } else if (offset >= notify && offset < size) {
       notifyQueue((int) (offset - notify), width, (int) value);
     } else if (offset >= 0 && offset < ISR) {
       common.write(offset - COMMON, width, value);

@@ -17,16 +17,19 @@ final class MsixTable implements RegisterWindow {
   private static final int MIN_PENDING_OFFSET = 0x800;
   private static final int MIN_SIZE = 0x1000;
 
-  /** Where a message goes, and what it says: as one, so that none is sent half changed. */
-  private record Message(long address, int data) {}
+  /**
+   * Where a message goes, what it says, and whether it must not: as one, because drivers change it
+   * while it is masked, and none is sent half changed.
+   */
+  private record Entry(long address, int data, boolean masked) {
+    Entry withAddress(long newAddress) {
+      return new Entry(newAddress, data, masked);
+    }
+  }
 
-  private static final Message NOWHERE = new Message(0, 0);
+  private static final Entry NOWHERE = new Entry(0, 0, true);
 
-  private final AtomicReferenceArray<Message> messages;
-
-  /** The vector control words, of which bit 0 masks. */
-  private final AtomicIntegerArray masks;
-
+  private final AtomicReferenceArray<Entry> entries;
   private final AtomicIntegerArray pending;
   private final PciInterrupts out;
   private final boolean external;
@@ -44,8 +47,7 @@ final class MsixTable implements RegisterWindow {
    *     nothing
    */
   MsixTable(int vectors, PciInterrupts out, boolean external, AccessCounters counters) {
-    this.messages = new AtomicReferenceArray<>(vectors);
-    this.masks = new AtomicIntegerArray(vectors);
+    this.entries = new AtomicReferenceArray<>(vectors);
     this.pending = new AtomicIntegerArray(vectors);
     this.out = out;
     this.external = external;
@@ -64,7 +66,7 @@ final class MsixTable implements RegisterWindow {
   }
 
   int vectors() {
-    return masks.length();
+    return entries.length();
   }
 
   /** Where the pending bits are in the BAR, in bytes. */
@@ -77,8 +79,7 @@ final class MsixTable implements RegisterWindow {
     open = false;
     forget();
     for (int i = 0; i < vectors(); i++) {
-      messages.set(i, NOWHERE);
-      masks.set(i, 1);
+      entries.set(i, NOWHERE);
     }
   }
 
@@ -110,9 +111,9 @@ final class MsixTable implements RegisterWindow {
   }
 
   private void deliver(int vector) {
-    if (open && (masks.get(vector) & 1) == 0 && pending.getAndSet(vector, 0) != 0) {
-      Message message = messages.get(vector);
-      out.msix(vector, message.address(), message.data());
+    Entry entry = entries.get(vector);
+    if (open && !entry.masked() && pending.getAndSet(vector, 0) != 0) {
+      out.msix(vector, entry.address(), entry.data());
     }
   }
 
@@ -136,12 +137,12 @@ final class MsixTable implements RegisterWindow {
   private int word(int offset) {
     if (offset < vectors() * ENTRY) {
       int vector = offset / ENTRY;
-      Message message = messages.get(vector);
+      Entry entry = entries.get(vector);
       return switch (offset % ENTRY) {
-        case 0 -> (int) message.address();
-        case 4 -> (int) (message.address() >>> 32);
-        case 8 -> message.data();
-        default -> masks.get(vector);
+        case 0 -> (int) entry.address();
+        case 4 -> (int) (entry.address() >>> 32);
+        case 8 -> entry.data();
+        default -> entry.masked() ? 1 : 0;
       };
     }
     int bits = 0;
@@ -154,10 +155,10 @@ final class MsixTable implements RegisterWindow {
 
   @Override
   public void write(long offset, int width, long value) {
-    boolean inside = offset >= 0 && offset < (long) vectors() * ENTRY && offset % width == 0;
-    if (inside && width == 4) {
+    boolean inside = offset >= 0 && offset < (long) vectors() * ENTRY;
+    if (inside && width == 4 && (offset & 3) == 0) {
       writeWord((int) offset, (int) value);
-    } else if (inside && width == 8) {
+    } else if (inside && width == 8 && (offset & 7) == 0) {
       writeWord((int) offset, (int) value);
       writeWord((int) offset + 4, (int) (value >>> 32));
     } else {
@@ -167,19 +168,15 @@ final class MsixTable implements RegisterWindow {
 
   private void writeWord(int offset, int value) {
     int vector = offset / ENTRY;
-    switch (offset % ENTRY) {
-      case 0 ->
-          messages.updateAndGet(
-              vector,
-              m -> new Message(m.address() & ~0xffff_ffffL | value & 0xffff_fffcL, m.data()));
-      case 4 ->
-          messages.updateAndGet(
-              vector, m -> new Message(m.address() & 0xffff_ffffL | (long) value << 32, m.data()));
-      case 8 -> messages.updateAndGet(vector, m -> new Message(m.address(), value));
-      default -> {
-        masks.set(vector, value & 1);
-        deliver(vector);
-      }
-    }
+    entries.updateAndGet(
+        vector,
+        e ->
+            switch (offset % ENTRY) {
+              case 0 -> e.withAddress(e.address() & ~0xffff_ffffL | value & 0xffff_fffcL);
+              case 4 -> e.withAddress(e.address() & 0xffff_ffffL | (long) value << 32);
+              case 8 -> new Entry(e.address(), value, e.masked());
+              default -> new Entry(e.address(), e.data(), (value & 1) != 0);
+            });
+    deliver(vector);
   }
 }

@@ -258,11 +258,13 @@ public final class PciFunction implements AutoCloseable {
   }
 
   /**
-   * Replaces guest memory. When it returns, nothing refers to what was there before; queues whose
-   * rings are gone stand still until those are there again.
+   * Replaces guest memory. Queues whose rings are gone stand still until those are there again.
+   *
+   * @return whether nothing refers any more to what was there before; false when a queue does not
+   *     end what it has in flight there, which must stay mapped then
    */
-  public void setMemory(GuestMemory memory) {
-    registers.setMemory(memory);
+  public boolean setMemory(GuestMemory memory) {
+    return registers.setMemory(memory);
   }
 
   /** Adds to guest memory, without a stop ({@link DeviceHost#growMemory}). */

@@ -55,7 +55,7 @@ final class SharedMemoryBar implements RegisterWindow {
   }
 
   private int find(long offset, int width) {
-    for (int i = 0; i < regions.length; i++) {
+    for (int i = 0; RegisterWindow.isWidth(width) && i < regions.length; i++) {
       if (offset >= offsets[i] && offset - offsets[i] <= regions[i].byteSize() - width) {
         return i;
       }

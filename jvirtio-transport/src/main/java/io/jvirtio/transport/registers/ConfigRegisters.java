@@ -45,6 +45,10 @@ final class ConfigRegisters {
    * or half of one of 64 bits. What is not writable stays as it is and is counted.
    */
   void write(long offset, int width, long value, boolean legacy) {
+    if (core.resetting) { // which may hold the lock for long
+      core.counters.ignoredWrite();
+      return;
+    }
     byte[] bytes = new byte[width];
     for (int i = 0; i < width; i++) {
       bytes[i] = (byte) (value >>> (8 * i));

@@ -6,9 +6,11 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.transport.AccessCounters;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
@@ -25,6 +27,9 @@ final class DeviceCore {
   final DeviceHost host;
   final AccessCounters counters = new AccessCounters();
   final Object lock = new Object();
+
+  /** For who begins a reset: not the lock, which the reset of a queue may hold for long. */
+  final Object beginning = new Object();
 
   /** The device is being reset: the lock may be held for long. */
   volatile boolean resetting;
@@ -59,9 +64,14 @@ final class DeviceCore {
     return resets == null;
   }
 
-  /** Starts what may take long. */
+  /** Starts what may take long; does it at once where nobody else does any more. */
   Future<?> start(Runnable task) {
-    return resets.submit(task);
+    try {
+      return resets.submit(task);
+    } catch (RejectedExecutionException ended) {
+      task.run();
+      return CompletableFuture.completedFuture(null);
+    }
   }
 
   /** Waits for it for as long as a register write may take. */

@@ -146,6 +146,10 @@ public final class DeviceRegisters {
 
   /** The driver accepts a word of features; ignored once they are final. */
   public void writeDriverFeatures(int select, int value) {
+    if (core.resetting) { // which may hold the lock for long
+      core.counters.ignoredWrite();
+      return;
+    }
     synchronized (core.lock) {
       boolean late =
           core.resetting
@@ -187,6 +191,10 @@ public final class DeviceRegisters {
    * others.
    */
   public void writeLegacyFeatures(int value) {
+    if (core.resetting) {
+      core.counters.ignoredWrite();
+      return;
+    }
     synchronized (core.lock) {
       writeDriverFeatures(0, value);
       for (int i = 1; i < FEATURE_WORDS; i++) {
@@ -199,7 +207,7 @@ public final class DeviceRegisters {
 
   /** The device status; not 0 before a reset is done. */
   public int status() {
-    // The host is done before what is kept here; and one that was 0 would be taken for the end.
+    // The host is done before what is kept here, and one that was 0 would be taken for the end.
     return core.resetting ? statusAtReset | DeviceStatus.ACKNOWLEDGE : host.status();
   }
 
@@ -251,15 +259,12 @@ public final class DeviceRegisters {
    * the status is then not 0 yet, and what is written meanwhile is ignored.
    */
   public void reset() {
-    if (core.resetting) {
-      return;
-    }
     if (core.isPatient()) {
       resetNow();
       return;
     }
     Future<?> done;
-    synchronized (core.lock) {
+    synchronized (core.beginning) {
       if (core.resetting || core.closed) {
         return;
       }
@@ -272,14 +277,18 @@ public final class DeviceRegisters {
 
   private void resetNow() {
     synchronized (core.lock) {
+      if (core.closed) {
+        return;
+      }
       core.guarded("reset", host::reset);
       isr.set(0);
       for (int i = 0; i < FEATURE_WORDS; i++) {
         driverFeatures.set(i, 0);
       }
       interrupts.deviceReset();
-      core.resetting = false;
       queues.forgetAll();
+      core.resetting = false; // and the status 0: nothing is left of what was
+      queues.applyAccess();
     }
   }
 
@@ -418,11 +427,13 @@ public final class DeviceRegisters {
   // --- memory and life ---------------------------------------------------------------------
 
   /**
-   * Replaces guest memory. When it returns, nothing refers to what was there before; queues whose
-   * rings are gone stand still until those are there again.
+   * Replaces guest memory. Queues whose rings are gone stand still until those are there again.
+   *
+   * @return whether nothing refers any more to what was there before; false when a queue does not
+   *     end what it has in flight there, which must stay mapped then
    */
-  public void setMemory(GuestMemory memory) {
-    queues.setMemory(memory);
+  public boolean setMemory(GuestMemory memory) {
+    return queues.setMemory(memory);
   }
 
   /** Adds to guest memory, without a stop ({@link DeviceHost#growMemory}). */
@@ -444,6 +455,8 @@ public final class DeviceRegisters {
     synchronized (core.lock) {
       core.closed = true;
       core.guarded("end", host::reset);
+      queues.forgetAll();
+      core.resetting = false;
     }
   }
 }

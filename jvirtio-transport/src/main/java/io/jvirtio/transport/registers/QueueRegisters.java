@@ -75,8 +75,16 @@ final class QueueRegisters {
   void forgetAll() {
     for (int i = 0; i < queues.length; i++) {
       forget(i);
+      resets.set(i, 0);
     }
-    applyAccess();
+  }
+
+  /**
+   * Whether a queue is being reset, or all are: who waited for that would meddle with what comes
+   * after.
+   */
+  private boolean isBusy(int queue) {
+    return core.resetting || resets.get(queue) != 0;
   }
 
   int count() {
@@ -127,8 +135,12 @@ final class QueueRegisters {
   }
 
   private void configure(int queue, Change change) {
+    if (!has(queue) || isBusy(queue)) {
+      core.counters.ignoredWrite();
+      return;
+    }
     synchronized (core.lock) {
-      if (!has(queue) || queues[queue].enabled || core.resetting) {
+      if (queues[queue].enabled || isBusy(queue)) {
         core.counters.ignoredWrite();
         return;
       }
@@ -141,15 +153,16 @@ final class QueueRegisters {
   }
 
   void enable(int queue) {
-    synchronized (core.lock) {
-      if (!has(queue) || queues[queue].enabled || core.resetting || core.closed) {
-        core.counters.ignoredWrite();
-        return;
-      }
-      Queue q = queues[queue];
-      q.enabled = true;
-      start(queue, q.size, q.descriptorArea, q.driverArea, q.deviceArea);
-    }
+    configure(
+        queue,
+        q -> {
+          if (core.closed) {
+            core.counters.ignoredWrite();
+            return;
+          }
+          q.enabled = true;
+          start(queue, q.size, q.descriptorArea, q.driverArea, q.deviceArea);
+        });
   }
 
   private void start(int queue, int size, long descriptors, long driver, long device) {
@@ -161,23 +174,24 @@ final class QueueRegisters {
   }
 
   void reset(int queue) {
-    if (!has(queue) || core.resetting || resets.get(queue) != 0) {
+    boolean begins =
+        has(queue) && !core.resetting && !core.closed && resets.compareAndSet(queue, 0, 1);
+    if (!begins) {
       core.counters.ignoredWrite();
-      return;
-    }
-    if (core.isPatient()) {
+    } else if (core.isPatient()) {
       resetNow(queue);
     } else {
-      resets.set(queue, 1);
       core.await(core.start(() -> resetNow(queue)));
     }
   }
 
   private void resetNow(int queue) {
     synchronized (core.lock) {
-      core.guarded("reset of queue " + queue, () -> host.resetQueue(queue));
-      forget(queue);
-      resets.set(queue, 0);
+      if (resets.get(queue) != 0) { // else the device was, and this may be its next driver's queue
+        core.guarded("reset of queue " + queue, () -> host.resetQueue(queue));
+        forget(queue);
+        resets.set(queue, 0);
+      }
     }
   }
 
@@ -194,21 +208,20 @@ final class QueueRegisters {
       reset(queue);
       return;
     }
-    synchronized (core.lock) {
-      boolean sane = Long.bitCount(pageSize) == 1 && Long.bitCount(align) == 1;
-      boolean free = has(queue) && !queues[queue].enabled && !core.resetting && !core.closed;
-      if (!sane || !free) {
-        core.counters.ignoredWrite();
-        return;
-      }
-      Queue q = queues[queue];
-      q.pfn = pfn;
-      q.enabled = true;
-      long descriptors = pfn * pageSize;
-      long driver = descriptors + SplitRing.descSize(q.size);
-      long device = driver + SplitRing.availSize(q.size) + align - 1 & -align;
-      start(queue, q.size, descriptors, driver, device);
-    }
+    configure(
+        queue,
+        q -> {
+          if (Long.bitCount(pageSize) != 1 || Long.bitCount(align) != 1 || core.closed) {
+            core.counters.ignoredWrite();
+            return;
+          }
+          q.pfn = pfn;
+          q.enabled = true;
+          long descriptors = pfn * pageSize;
+          long driver = descriptors + SplitRing.descSize(q.size);
+          long device = driver + SplitRing.availSize(q.size) + align - 1 & -align;
+          start(queue, q.size, descriptors, driver, device);
+        });
   }
 
   void notified(int value) {
@@ -222,7 +235,7 @@ final class QueueRegisters {
 
   // --- memory ------------------------------------------------------------------------------
 
-  void setMemory(GuestMemory newMemory) {
+  boolean setMemory(GuestMemory newMemory) {
     synchronized (core.lock) {
       memory = newMemory;
       if (mayAccess) {
@@ -233,8 +246,14 @@ final class QueueRegisters {
           }
         }
         replaceMemory(newMemory);
+      } else if (host.memory() != GuestMemory.EMPTY) {
+        replaceMemory(GuestMemory.EMPTY); // a queue held on to it when that was to be taken away
+      }
+      boolean replaced = host.memory() == (mayAccess ? newMemory : GuestMemory.EMPTY);
+      if (mayAccess && replaced) {
         resume();
       }
+      return replaced;
     }
   }
 
@@ -259,7 +278,8 @@ final class QueueRegisters {
     }
   }
 
-  private void applyAccess() {
+  /** Does what {@link #setMayAccess} has asked for. */
+  void applyAccess() {
     synchronized (core.lock) {
       boolean may = accessWanted;
       if (may == mayAccess) {

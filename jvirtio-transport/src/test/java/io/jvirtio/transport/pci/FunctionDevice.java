@@ -38,6 +38,9 @@ final class FunctionDevice implements VirtioDevice {
 
   int resets;
 
+  /** Runs whenever the size of a queue is asked for. */
+  Runnable onQueueMaxSize = () -> {};
+
   FunctionDevice(int type, int queues) {
     this.type = type;
     this.queues = queues;
@@ -55,6 +58,7 @@ final class FunctionDevice implements VirtioDevice {
 
   @Override
   public int queueMaxSize(int queue) {
+    onQueueMaxSize.run();
     return MAX_SIZE;
   }
 

@@ -2,6 +2,7 @@
 package io.jvirtio.transport.pci;
 
 import io.jvirtio.device.InlineOwner;
+import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.MemoryRegion;
 import io.jvirtio.spec.DeviceStatus;
@@ -51,8 +52,18 @@ final class FunctionRig implements PciInterrupts, AutoCloseable {
   }
 
   FunctionRig(PciOptions options, FunctionDevice device) {
+    this(options, device, null);
+  }
+
+  /** With another owner for all queues. */
+  FunctionRig(PciOptions options, QueueOwner other) {
+    this(options, new FunctionDevice(2, 2), other);
+  }
+
+  private FunctionRig(PciOptions options, FunctionDevice device, QueueOwner other) {
     this.device = device;
-    function = new PciFunction(device, queue -> owner, options, this);
+    QueueOwner every = other == null ? owner : other;
+    function = new PciFunction(device, queue -> every, options, this);
     function.setMemory(memory());
     for (int i = 0; i < device.queueCount(); i++) {
       available.add(0);

@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.device.SharedMemory;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.RegisterWindow;
 import io.jvirtio.transport.pci.FunctionRig.Structure;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -158,5 +160,64 @@ class FunctionWindowTest {
       assertEquals(2, rig.ignored());
     }
     assertEquals(0, memory.get(ValueLayout.JAVA_LONG, 9000));
+  }
+
+  private static final long[] WILD = {
+    Long.MIN_VALUE,
+    Long.MIN_VALUE + 8,
+    -8,
+    -1,
+    0,
+    1,
+    3,
+    8,
+    0x14,
+    20,
+    24,
+    0x1000,
+    0x2000,
+    0x2004,
+    0x3000,
+    0xfff,
+    0xff,
+    0x100,
+    9000,
+    4095,
+    0x7fff_ffffL,
+    0x8000_0000L,
+    0xffff_ffffL,
+    0x1_0000_0000L,
+    Long.MAX_VALUE - 7,
+    Long.MAX_VALUE
+  };
+
+  private static void hit(RegisterWindow window) throws IOException {
+    for (int width : new int[] {Integer.MIN_VALUE, -1, 0, 3, 5, 6, 7, 9, 16, Integer.MAX_VALUE}) {
+      for (long offset : WILD) {
+        assertEquals(0, window.read(offset, width), width + " bytes at " + offset);
+        window.write(offset, width, -1);
+      }
+    }
+    for (int width : new int[] {1, 2, 4, 8}) {
+      for (long offset : WILD) {
+        window.read(offset, width);
+        window.write(offset, width, 0x8000_0000_0000_0000L);
+      }
+    }
+  }
+
+  @Test
+  void anyOffsetAndAnyWidthIsAnswered() throws IOException {
+    FunctionDevice device = withMemory();
+    for (PciProfile profile : PciProfile.values()) {
+      try (FunctionRig any = new FunctionRig(FunctionRig.options(profile), device)) {
+        hit(any.function.config());
+        for (PciBar bar : any.function.bars()) {
+          if (bar != null) {
+            hit(bar.window());
+          }
+        }
+      }
+    }
   }
 }
