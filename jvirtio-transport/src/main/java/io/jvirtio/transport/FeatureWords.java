@@ -17,6 +17,11 @@ final class FeatureWords {
     for (int i = 0; i < Math.min(MOST, registers.featureWords()); i++) {
       words[i] = Integer.toUnsignedLong(registers.deviceFeatures(i));
     }
+    // QEMU's virtio-mmio has two words, and shows the second whatever is selected above the first.
+    if (words[2] == words[1] && words[3] == words[1]) {
+      words[2] = 0;
+      words[3] = 0;
+    }
     return new FeatureBits(words[0] | words[1] << BITS, words[2] | words[3] << BITS);
   }
 
@@ -39,7 +44,8 @@ final class FeatureWords {
             registers.name() + " cannot carry the features " + accepted);
       }
     }
-    for (int i = 0; i < carried; i++) {
+    // The first last: QEMU's virtio-mmio takes a word above the second for that one.
+    for (int i = carried - 1; i >= 0; i--) {
       registers.writeDriverFeatures(i, words[i]);
     }
   }
