@@ -361,10 +361,14 @@ public final class PackedDriverQueue extends DriverQueue {
     if (tokens[id] == null || number[id] - published >= 0) {
       throw broken(FaultReason.USED_ID_NOT_AVAILABLE, id);
     }
-    // Without WRITE the length is reserved.
-    long bytes = (word & WRITE) == 0 ? 0 : word & 0xffff_ffffL;
+    long bytes = word & 0xffff_ffffL;
     if (bytes > writable[id]) {
-      throw broken(FaultReason.USED_LENGTH_TOO_LONG, bytes);
+      if ((word & WRITE) != 0) {
+        throw broken(FaultReason.USED_LENGTH_TOO_LONG, bytes);
+      }
+      // Reserved without WRITE. But QEMU's devices never set it, and Linux never looks at it, so a
+      // length that can be one is taken.
+      bytes = 0;
     }
     if (inOrder) {
       batch = number[id] - taking + 1;

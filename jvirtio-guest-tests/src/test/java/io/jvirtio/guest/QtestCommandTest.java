@@ -73,10 +73,12 @@ class QtestCommandTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "--irq=msix", "--irq=msix-shared", "--irq=intx", "--legacy"})
+  @ValueSource(
+      strings = {"", "--irq=msix", "--irq=msix-shared", "--irq=intx", "--legacy", "--packed=on"})
   void aDiskOfAQ35(String option) throws Exception {
     Path image = image();
-    try (QtestQemu _ = start("q35", image, "-device", DISK, "-device", "virtio-rng-pci")) {
+    String disk = option.equals("--packed=on") ? DISK + ",packed=on" : DISK;
+    try (QtestQemu _ = start("q35", image, "-device", disk, "-device", "virtio-rng-pci")) {
       copyAndMeasure(image, option.isEmpty() ? new String[0] : new String[] {option});
     }
   }

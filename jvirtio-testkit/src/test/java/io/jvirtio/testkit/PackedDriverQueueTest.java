@@ -362,6 +362,23 @@ class PackedDriverQueueTest {
     }
   }
 
+  /** As QEMU's devices do it. */
+  @Test
+  void aLengthThatFitsIsTakenWithoutTheFlag() throws PeerFault {
+    try (QueuePair pair = new QueuePair(DriverSession.PACKED, 7)) {
+      PackedRawRing ring = pair.device.packedRing();
+      assertTrue(pair.add("a", 1, 1));
+      pair.queue.kick();
+      int at = pair.device.nextUsed();
+      boolean wrap = pair.device.usedWrap();
+      ScriptedDevice.Buffer buffer = pair.device.take();
+      ring.body(at, -1, 3, buffer.head());
+      ring.flags(at, PackedRing.usedFlags(wrap));
+      assertEquals("a", pair.queue.get());
+      assertEquals(3, pair.queue.writtenLength());
+    }
+  }
+
   @Test
   void sizesThatCannotBeAreRefused() {
     for (int size : new int[] {-8, 0, 32769, 65536}) {
