@@ -25,8 +25,9 @@ import picocli.CommandLine.Spec;
     },
     footer = {
       "",
-      "Example: a disk of 1 GiB for QEMU 10.1 or newer. The guest's memory must be shared, and",
-      "QEMU comes second: it ends when nobody listens.",
+      "Example: a disk of 1 GiB for QEMU 10.1 or newer. QEMU comes second: it ends when",
+      "nobody listens. The guest's memory should be shared (share=on): without a memory",
+      "backend all goes over the socket, and with share=off the disk does not work.",
       "",
       "  truncate -s 1G disk.img",
       "  jvirtio pci blk --socket-path=/tmp/s --blk-file=disk.img",
@@ -35,10 +36,10 @@ import picocli.CommandLine.Spec;
       "    -device '{\"driver\":\"vfio-user-pci\",\"bootindex\":0,",
       "              \"socket\":{\"path\":\"/tmp/s\",\"type\":\"unix\"}}' ...",
       "",
-      "Drivers older than virtio 1.0 need --profile=transitional, which newer ones take as well.",
+      "Drivers older than virtio 1.0 need --profile=transitional; newer take it too.",
       "When a client leaves, the next is served; QEMU does not connect again by itself.",
-      "SIGTERM ends the program with exit code 0; SIGHUP tells the guest the image's present",
-      "size, a larger one is noticed without it.",
+      "SIGTERM ends the program with exit code 0; SIGHUP tells the guest the image's",
+      "present size, a larger one is noticed without it.",
       "Exit codes: 0 success, 1 failure, 2 wrong usage.",
     })
 public final class PciBlkCommand implements Callable<Integer> {

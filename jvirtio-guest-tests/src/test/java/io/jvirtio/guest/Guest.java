@@ -42,6 +42,7 @@ final class Guest implements AutoCloseable {
     private Duration patience = DEADLINE;
     private Path qemu;
     private String type = "pc";
+    private boolean shared = true;
     private int cpus = 1;
     private int disks;
 
@@ -54,6 +55,12 @@ final class Guest implements AutoCloseable {
     /** The type of the machine, such as "q35"; otherwise it is a pc. */
     Builder type(String name) {
       type = name;
+      return this;
+    }
+
+    /** Keeps its memory for itself: no other process can map it. */
+    Builder ownMemory() {
+      shared = false;
       return this;
     }
 
@@ -159,8 +166,11 @@ final class Guest implements AutoCloseable {
       List<String> command = new ArrayList<>();
       command.add(qemu.toString());
       command.addAll(List.of("-accel", "tcg", "-m", "256", "-smp", String.valueOf(cpus)));
-      command.addAll(List.of("-object", "memory-backend-memfd,id=mem,size=256M,share=on"));
-      command.addAll(List.of("-machine", type + ",memory-backend=mem", "-nodefaults"));
+      if (shared) {
+        command.addAll(List.of("-object", "memory-backend-memfd,id=mem,size=256M,share=on"));
+      }
+      command.addAll(List.of("-machine", type + (shared ? ",memory-backend=mem" : "")));
+      command.add("-nodefaults");
       command.addAll(List.of("-display", "none", "-serial", "stdio", "-no-reboot"));
       command.addAll(options);
       return new Guest(command, Files.createTempFile(folder, "qemu", ".log"), patience);

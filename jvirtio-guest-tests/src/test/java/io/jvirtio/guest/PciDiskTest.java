@@ -19,6 +19,7 @@ import java.util.List;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Whole PCI devices of every kind in one guest, each with data written and read back. */
 class PciDiskTest {
@@ -71,13 +72,30 @@ class PciDiskTest {
   @CsvSource({"DEBIAN_12, false", "DEBIAN_12, true", "DEBIAN_13, false", "DEBIAN_13, true"})
   void everyProfileWithEachInterruptKeepsWhatIsWritten(Machine machine, boolean forceLegacy)
       throws Exception {
-    List<Variant> variants = variants(forceLegacy);
+    Guest.Builder builder = Guest.on(machine, folder);
+    if (forceLegacy) {
+      builder.moduleOption("virtio_pci", "force_legacy=1");
+    }
+    boot(builder, variants(forceLegacy), forceLegacy);
+  }
+
+  /** What the device reads and writes then goes over the socket, and rings are split. */
+  @ParameterizedTest
+  @EnumSource(Machine.class)
+  void memoryThatIsNotShared(Machine machine) throws Exception {
+    List<Variant> variants =
+        List.of(
+            new Variant(Bus.MODERN_MSIX, false),
+            new Variant(Bus.TRANSITIONAL_INTX, false),
+            new Variant(Bus.LEGACY_INTX, false));
+    boot(Guest.on(machine, folder).ownMemory(), variants, false);
+  }
+
+  private void boot(Guest.Builder builder, List<Variant> variants, boolean forceLegacy)
+      throws Exception {
     List<ServedDisk> disks = new ArrayList<>();
     try {
-      Guest.Builder builder = Guest.on(machine, folder).patience(Duration.ofSeconds(120));
-      if (forceLegacy) {
-        builder.moduleOption("virtio_pci", "force_legacy=1");
-      }
+      builder.patience(Duration.ofSeconds(120));
       for (Variant variant : variants) {
         ServedDisk disk =
             new ServedDisk(
