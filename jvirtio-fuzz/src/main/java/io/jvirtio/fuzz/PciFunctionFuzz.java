@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.fuzz;
 
-import io.jvirtio.device.ConfigSpace;
 import io.jvirtio.device.InlineOwner;
-import io.jvirtio.device.QueueHandler;
-import io.jvirtio.device.QueueOwner;
-import io.jvirtio.device.SharedMemory;
-import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.memory.MemoryRegion;
-import io.jvirtio.queue.DeviceQueue;
-import io.jvirtio.spec.Struct;
 import io.jvirtio.transport.RegisterWindow;
 import io.jvirtio.transport.pci.PciBar;
 import io.jvirtio.transport.pci.PciFunction;
@@ -59,44 +52,9 @@ public final class PciFunctionFuzz {
             .withProfile(profile)
             .withBigEndianGuest((kind & 4) != 0 && profile != PciProfile.MODERN)
             .withExternalMsix((kind & 8) != 0);
-    function = new PciFunction(new Device(), queue -> owner, options, new Interrupts());
+    function = new PciFunction(new RegisterDevice(), queue -> owner, options, new Interrupts());
     function.setMemory(
         GuestMemory.of(List.of(new MemoryRegion(0, MEMORY_BYTES, RAM.fill((byte) 0).address()))));
-  }
-
-  /** An echo with all that a function can show. */
-  private static final class Device implements VirtioDevice {
-    private final EchoDevice echo = new EchoDevice();
-    private final MemorySegment shared = Arena.ofAuto().allocate(5000);
-    private final ConfigSpace config =
-        new ConfigSpace(Struct.named("fuzz").le64("big").le16("half").u8("bytes", 3).size(13))
-            .writable("big", value -> {})
-            .writable("bytes", value -> {});
-
-    @Override
-    public int deviceId() {
-      return echo.deviceId();
-    }
-
-    @Override
-    public int queueCount() {
-      return 2;
-    }
-
-    @Override
-    public ConfigSpace config() {
-      return config;
-    }
-
-    @Override
-    public List<SharedMemory> sharedMemory() {
-      return List.of(new SharedMemory(1, shared));
-    }
-
-    @Override
-    public QueueHandler startQueue(DeviceQueue queue, QueueOwner owner) {
-      return echo.startQueue(queue, owner);
-    }
   }
 
   private static final class Interrupts implements PciInterrupts {

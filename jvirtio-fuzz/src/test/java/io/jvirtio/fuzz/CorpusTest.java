@@ -99,4 +99,9 @@ class CorpusTest {
   void pciFunction() throws IOException {
     target(PciFunctionFuzz.class, PciCorpus.accesses(), PciFunctionFuzz::fuzzerTestOneInput);
   }
+
+  @Test
+  void mmioDevice() throws IOException {
+    target(MmioDeviceFuzz.class, MmioCorpus.accesses(), MmioDeviceFuzz::fuzzerTestOneInput);
+  }
 }
