@@ -15,6 +15,7 @@ import io.jvirtio.spec.SplitRing;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
@@ -217,6 +218,7 @@ final class RegisterQueues {
     if (mine.hasCallback(queue)) {
       // Before the new owner looks at the ring for the first time: pair [E].
       wake.set(queue, owner);
+      VarHandle.fullFence();
     }
     mine.setOwner(queue, owner);
   }

@@ -181,7 +181,7 @@ public final class MmioDevice implements RegisterWindow, AutoCloseable {
       case DRIVER_FEATURES -> writeDriverFeatures(value);
       case DRIVER_FEATURES_SEL -> driverFeaturesSel = value;
       case QUEUE_SEL -> queueSel = value;
-      case QUEUE_SIZE -> queues.writeSize(queueSel, value);
+      case QUEUE_SIZE -> registers.writeQueueSize(queueSel, value);
       case STATUS -> queues.writeStatus(value);
       case SHM_SEL -> {
         if (options.isLegacy()) {

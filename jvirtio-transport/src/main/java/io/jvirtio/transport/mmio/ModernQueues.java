@@ -42,7 +42,7 @@ final class ModernQueues extends QueueBlock {
     switch (offset) {
       case QUEUE_READY -> writeReady(queue, value);
       case QUEUE_RESET -> {
-        if (value == 1 && accepted(ReservedFeatures.VIRTIO_F_RING_RESET)) {
+        if (value == 1 && registers.accepted(ReservedFeatures.VIRTIO_F_RING_RESET)) {
           registers.resetQueue(queue);
         } else {
           registers.counters().ignoredWrite();

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.transport.mmio;
 
-import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.transport.registers.DeviceRegisters;
 
 /** The registers that differ between the versions: mostly those of queues. Thread-safe. */
 abstract class QueueBlock {
-  private static final int WORD_BITS = 32;
-
   final DeviceRegisters registers;
 
   QueueBlock(DeviceRegisters registers) {
@@ -31,21 +28,6 @@ abstract class QueueBlock {
   /** The driver notifies. */
   void notified(int value) {
     registers.notified(value);
-  }
-
-  /** A size that there cannot be is not taken. */
-  final void writeSize(int queue, int size) {
-    boolean packed = accepted(ReservedFeatures.VIRTIO_F_RING_PACKED);
-    boolean allowed = size > 0 && size <= registers.queueMaxSize(queue);
-    if (allowed && (packed || Integer.bitCount(size) == 1)) {
-      registers.writeQueueSize(queue, size);
-    } else {
-      registers.counters().ignoredWrite();
-    }
-  }
-
-  final boolean accepted(int feature) {
-    return (registers.driverFeatures(feature / WORD_BITS) & 1 << feature % WORD_BITS) != 0;
   }
 
   /** Reads a register that only this version has; counted where there is none. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.transport.pci;
 
-import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.transport.AccessCounters;
 import io.jvirtio.transport.RegisterWindow;
@@ -126,7 +125,7 @@ final class CommonConfig implements RegisterWindow {
       case QUEUE_ENABLE -> registers.queueEnabled(queue) ? 1 : 0;
       case QUEUE_NOTIFY_OFF -> registers.hasQueue(queue) && !oneNotifier ? queue : 0;
       case QUEUE_NOTIF_CONFIG_DATA ->
-          accepted(ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA)
+          registers.accepted(ReservedFeatures.VIRTIO_F_NOTIF_CONFIG_DATA)
               ? registers.notificationConfigData(queue)
               : 0;
       case QUEUE_RESET -> registers.queueResetting(queue) ? 1 : 0;
@@ -153,11 +152,6 @@ final class CommonConfig implements RegisterWindow {
     return shownGeneration;
   }
 
-  private boolean accepted(int bit) {
-    FeatureBits word = new FeatureBits(registers.driverFeatures(bit / 32) & 0xffff_ffffL, 0);
-    return word.has(bit % 32);
-  }
-
   @Override
   public void write(long offset, int width, long value) {
     if (!fits(offset, width)) {
@@ -178,7 +172,7 @@ final class CommonConfig implements RegisterWindow {
       case CONFIG_MSIX_VECTOR -> interrupts.setConfigVector(bits);
       case DEVICE_STATUS -> registers.writeStatus(bits);
       case QUEUE_SELECT -> queueSelect = bits;
-      case QUEUE_SIZE -> writeQueueSize(queue, bits);
+      case QUEUE_SIZE -> registers.writeQueueSize(queue, bits);
       case QUEUE_MSIX_VECTOR -> interrupts.setQueueVector(queue, bits);
       case QUEUE_ENABLE -> {
         if (bits == 1) {
@@ -188,7 +182,7 @@ final class CommonConfig implements RegisterWindow {
         }
       }
       case QUEUE_RESET -> {
-        if (bits == 1 && accepted(ReservedFeatures.VIRTIO_F_RING_RESET)) {
+        if (bits == 1 && registers.accepted(ReservedFeatures.VIRTIO_F_RING_RESET)) {
           registers.resetQueue(queue);
         } else {
           counters.ignoredWrite();
@@ -209,16 +203,5 @@ final class CommonConfig implements RegisterWindow {
               : old & ~0xffff_ffffL | value & 0xffff_ffffL;
     }
     registers.writeQueueAddress(queue, area, address);
-  }
-
-  /** A size that there cannot be is not shown either, so it is not taken. */
-  private void writeQueueSize(int queue, int size) {
-    boolean packed = accepted(ReservedFeatures.VIRTIO_F_RING_PACKED);
-    boolean allowed = size > 0 && size <= registers.queueMaxSize(queue);
-    if (allowed && (packed || Integer.bitCount(size) == 1)) {
-      registers.writeQueueSize(queue, size);
-    } else {
-      counters.ignoredWrite();
-    }
   }
 }

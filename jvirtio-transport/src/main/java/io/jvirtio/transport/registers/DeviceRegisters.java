@@ -12,7 +12,6 @@ import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.transport.AccessCounters;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.function.IntFunction;
@@ -144,6 +143,11 @@ public final class DeviceRegisters {
     return select >= 0 && select < FEATURE_WORDS ? driverFeatures.get(select) : 0;
   }
 
+  /** Whether the driver has accepted a feature, final or not. */
+  public boolean accepted(int feature) {
+    return (driverFeatures(feature / 32) & 1 << feature % 32) != 0;
+  }
+
   /** The driver accepts a word of features; ignored once they are final. */
   public void writeDriverFeatures(int select, int value) {
     if (core.resetting) { // which may hold the lock for long
@@ -263,16 +267,14 @@ public final class DeviceRegisters {
       resetNow();
       return;
     }
-    Future<?> done;
     synchronized (core.beginning) {
       if (core.resetting || core.closed) {
         return;
       }
       statusAtReset = host.status();
       core.resetting = true;
-      done = core.start(this::resetNow);
     }
-    core.await(done);
+    core.await(core.start(this::resetNow));
   }
 
   private void resetNow() {
@@ -333,9 +335,15 @@ public final class DeviceRegisters {
     return queues.size(queue);
   }
 
-  /** The driver chooses a size, which is checked when the queue is enabled. */
+  /** The driver chooses a size. One that there cannot be is not shown either, so not taken. */
   public void writeQueueSize(int queue, int size) {
-    queues.writeSize(queue, size);
+    boolean allowed = size > 0 && size <= queueMaxSize(queue);
+    boolean packed = accepted(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    if (allowed && (packed || Integer.bitCount(size) == 1)) {
+      queues.writeSize(queue, size);
+    } else {
+      core.counters.ignoredWrite();
+    }
   }
 
   /** One of the three addresses of a queue, by {@link Area}. */
