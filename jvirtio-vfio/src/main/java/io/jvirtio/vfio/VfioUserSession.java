@@ -214,10 +214,7 @@ final class VfioUserSession {
   private void letGo(List<DmaTable.Region> removed) {
     GuestMemory left = dma.guest();
     if (dma.isBacked(removed) || left.regionCount() != memory.regionCount()) {
-      function.setMemory(left);
-      // A function that is not bus master has no memory at all.
-      GuestMemory now = function.host().memory();
-      if (now != left && now != GuestMemory.EMPTY) {
+      if (!function.setMemory(left)) {
         // Something is still in flight into this memory: it stays mapped rather than being pulled
         // away.
         LOG.log(Level.ERROR, "{0} regions of memory stay mapped", removed.size());
