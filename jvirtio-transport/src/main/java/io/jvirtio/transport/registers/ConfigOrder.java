@@ -4,7 +4,6 @@ package io.jvirtio.transport.registers;
 import io.jvirtio.device.ConfigSpace;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.Struct;
-import java.util.stream.IntStream;
 
 /**
  * The configuration space as a big-endian driver of the legacy interface sees it (virtio 1.4,
@@ -20,7 +19,7 @@ public final class ConfigOrder {
   /** The other order of this configuration space. */
   public ConfigOrder(ConfigSpace config) {
     this.config = config;
-    this.mirror = IntStream.range(0, config.size()).toArray();
+    this.mirror = new int[config.size()];
     for (Struct.Field field : config.struct().fields()) {
       int size = field.type().size();
       for (int i = 0; i < field.size(); i++) {

@@ -244,4 +244,45 @@ class MmioLegacyDeviceTest {
       assertEquals(0x1234, big.device.config.get("half"));
     }
   }
+
+  @Test
+  void anyOffsetAndAnyWidthIsAnswered() {
+    long[] offsets = {
+      Long.MIN_VALUE,
+      -8,
+      -1,
+      0,
+      1,
+      0x70,
+      0xfc,
+      0xff,
+      0x100,
+      0x101,
+      0x10c,
+      0x114,
+      0x1ff,
+      0x200,
+      0x7fff_ffffL,
+      0xffff_ff00L,
+      0x1_0000_0100L,
+      Long.MAX_VALUE - 3,
+      Long.MAX_VALUE
+    };
+    try (MmioRig modern = new MmioRig(MmioOptions.defaults())) {
+      for (MmioDevice mmio : new MmioDevice[] {rig.mmio, modern.mmio}) {
+        for (int width : new int[] {Integer.MIN_VALUE, -1, 0, 3, 5, 9, Integer.MAX_VALUE}) {
+          for (long offset : offsets) {
+            assertEquals(0, mmio.read(offset, width), width + " bytes at " + offset);
+            mmio.write(offset, width, -1);
+          }
+        }
+        for (int width : new int[] {1, 2, 4, 8}) {
+          for (long offset : offsets) {
+            mmio.read(offset, width);
+            mmio.write(offset, width, Long.MIN_VALUE);
+          }
+        }
+      }
+    }
+  }
 }
