@@ -11,7 +11,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** One QEMU whose machine starts three times, with a PCI device that stays. */
+/** A PCI device that stays while the machine around it starts again. */
 class PciRebootTest {
   private static final long SIZE = 32L << 20;
 
@@ -74,6 +74,41 @@ class PciRebootTest {
       assertEquals(guest.value("sum1"), guest.value("sum3"));
       assertEquals(0, disk.stats().faults());
       assertEquals(0, disk.stats().protocolFaults());
+      assertEquals(0, disk.device().stats().ioErrors());
+    }
+  }
+
+  /** QEMU is killed while its guest writes; another one is served by the same device then. */
+  @ParameterizedTest
+  @CsvSource({"DEBIAN_12, TRANSITIONAL_INTX", "DEBIAN_13, MODERN_MSIX"})
+  void nextQemuIsServed(Machine machine, Bus bus) throws Exception {
+    String write =
+        """
+        dd if=/dev/urandom of=/tmp/data bs=65536 count=16 2>/dev/null
+        dd if=/tmp/data of=/dev/vda bs=65536 oflag=direct 2>/dev/null
+        say sum=$(sha256sum </tmp/data | cut -d' ' -f1)
+        echo WRITING
+        while dd if=/tmp/data of=/dev/vda bs=4096 seek=256 oflag=direct 2>/dev/null; do true; done
+        """;
+    String read =
+        """
+        say sum=$(dd if=/dev/vda bs=65536 count=16 2>/dev/null | sha256sum | cut -d' ' -f1)
+        dd if=/dev/zero of=/dev/vda bs=65536 count=1 oflag=direct 2>/dev/null
+        """;
+    Path image = Host.image(folder, "disk.img", SIZE);
+    try (ServedDisk disk =
+        new ServedDisk(image, folder.resolve("disk.sock"), BlkOptions.defaults(), bus)) {
+      String written;
+      try (Guest guest = Guest.on(machine, folder).disk(disk).boot(write)) {
+        guest.await("WRITING");
+        QueueRestartTest.awaitWrites(disk, disk.requests(BlkRequestType.OUT) + 100);
+        written = guest.value("sum");
+      }
+      try (Guest guest = Guest.on(machine, folder).disk(disk).boot(read)) {
+        guest.awaitEnd();
+        assertEquals(written, guest.value("sum"));
+      }
+      assertEquals(0, disk.stats().faults());
       assertEquals(0, disk.device().stats().ioErrors());
     }
   }
