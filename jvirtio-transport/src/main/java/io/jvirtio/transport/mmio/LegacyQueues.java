@@ -5,8 +5,8 @@ import static io.jvirtio.transport.mmio.MmioLayout.GUEST_PAGE_SIZE;
 import static io.jvirtio.transport.mmio.MmioLayout.QUEUE_ALIGN;
 import static io.jvirtio.transport.mmio.MmioLayout.QUEUE_PFN;
 
-import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.transport.registers.DeviceRegisters;
+import io.jvirtio.transport.registers.LegacyStatus;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
 /** What only version 1 has (virtio 1.4, Virtio Over MMIO, Legacy interface). Thread-safe. */
@@ -14,23 +14,22 @@ final class LegacyQueues extends QueueBlock {
   /** Of the used ring, until the driver says otherwise. */
   private static final int DEFAULT_ALIGN = 4096;
 
+  private final LegacyStatus status;
   private final AtomicIntegerArray aligns;
 
   /** Survives the reset of the device: Linux writes it before that. */
   private volatile int pageSize;
 
-  /** The driver has not set DRIVER_OK, although it uses the device. */
-  private volatile boolean early;
-
   LegacyQueues(DeviceRegisters registers) {
     super(registers);
+    status = new LegacyStatus(registers, () -> {});
     aligns = new AtomicIntegerArray(registers.queueCount());
     forget();
   }
 
   @Override
   void forget() {
-    early = false;
+    status.reset();
     for (int i = 0; i < aligns.length(); i++) {
       aligns.set(i, DEFAULT_ALIGN);
     }
@@ -43,25 +42,17 @@ final class LegacyQueues extends QueueBlock {
 
   @Override
   int status() {
-    int status = registers.status();
-    return early ? status & ~DeviceStatus.DRIVER_OK : status;
+    return status.read();
   }
 
   @Override
-  void writeStatus(int value) {
-    if ((value & DeviceStatus.DRIVER_OK) != 0) {
-      early = false;
-    }
-    super.writeStatus(value);
+  void applyStatus(int value) {
+    status.write(value);
   }
 
   @Override
   void notified(int value) {
-    if (!registers.host().isLive() && registers.queueEnabled(value)) {
-      // Old drivers use queues before they set DRIVER_OK, and are surprised to see it set.
-      early = registers.startEarly();
-    }
-    registers.notified(value);
+    status.notified(value);
   }
 
   @Override

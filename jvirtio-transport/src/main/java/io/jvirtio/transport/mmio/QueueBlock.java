@@ -17,12 +17,17 @@ abstract class QueueBlock {
   }
 
   /** The driver writes the status. */
-  void writeStatus(int value) {
+  final void writeStatus(int value) {
     if ((value & ~0xff) != 0) { // of which nothing is left but a reset
       registers.counters().ignoredWrite();
     } else {
-      registers.writeStatus(value);
+      applyStatus(value);
     }
+  }
+
+  /** The driver writes a status of 8 bits. */
+  void applyStatus(int value) {
+    registers.writeStatus(value);
   }
 
   /** The driver notifies. */

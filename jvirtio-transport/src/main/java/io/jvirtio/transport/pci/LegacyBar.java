@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package io.jvirtio.transport.pci;
 
-import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.transport.AccessCounters;
 import io.jvirtio.transport.RegisterWindow;
 import io.jvirtio.transport.registers.DeviceRegisters;
+import io.jvirtio.transport.registers.LegacyStatus;
 
 /**
  * The I/O BAR of the legacy interface (virtio 1.4, Legacy Interfaces: A Note on PCI Device Layout).
@@ -33,12 +33,9 @@ final class LegacyBar implements RegisterWindow {
   private final DeviceRegisters registers;
   private final InterruptRouter interrupts;
   private final AccessCounters counters;
-  private final Runnable becomeMaster;
+  private final LegacyStatus status;
   private final long size;
   private volatile int queueSelect;
-
-  /** The driver has not set DRIVER_OK, although it uses the device. */
-  private volatile boolean early;
 
   /**
    * For a device.
@@ -49,7 +46,8 @@ final class LegacyBar implements RegisterWindow {
     this.registers = registers;
     this.interrupts = interrupts;
     this.counters = registers.counters();
-    this.becomeMaster = becomeMaster;
+    // Linux before 2.6.34 does not make the function bus master.
+    this.status = new LegacyStatus(registers, becomeMaster);
     int end = CONFIG_WITH_MSIX + registers.host().config().size();
     this.size = Math.max(MIN_SIZE, Integer.highestOneBit(2 * end - 1));
   }
@@ -57,7 +55,7 @@ final class LegacyBar implements RegisterWindow {
   /** As after the reset of the device. */
   void reset() {
     queueSelect = 0;
-    early = false;
+    status.reset();
   }
 
   @Override
@@ -101,17 +99,12 @@ final class LegacyBar implements RegisterWindow {
           case QUEUE_SIZE -> registers.queueMaxSize(queueSelect);
           case QUEUE_SELECT -> queueSelect;
           case QUEUE_NOTIFY -> 0;
-          case DEVICE_STATUS -> status();
+          case DEVICE_STATUS -> status.read();
           case ISR_STATUS -> interrupts.takeStatus();
           case CONFIG_VECTOR -> interrupts.configVector();
           default -> interrupts.queueVector(queueSelect);
         };
     return value & 0xffff_ffffL;
-  }
-
-  private int status() {
-    int status = registers.status();
-    return early ? status & ~DeviceStatus.DRIVER_OK : status;
   }
 
   @Override
@@ -127,32 +120,14 @@ final class LegacyBar implements RegisterWindow {
     }
     int bits = (int) (value & (1L << 8 * width) - 1);
     switch ((int) offset) {
-      case QUEUE_NOTIFY -> notifyQueue(bits);
+      case QUEUE_NOTIFY -> status.notified(bits);
       case DRIVER_FEATURES -> registers.writeLegacyFeatures(bits);
       case QUEUE_ADDRESS -> registers.writeQueuePfn(queueSelect, bits & 0xffff_ffffL, PAGE, ALIGN);
       case QUEUE_SELECT -> queueSelect = bits;
-      case DEVICE_STATUS -> writeStatus(bits);
+      case DEVICE_STATUS -> status.write(bits);
       case CONFIG_VECTOR -> interrupts.setConfigVector(bits);
       case QUEUE_VECTOR -> interrupts.setQueueVector(queueSelect, bits);
       default -> counters.ignoredWrite();
     }
-  }
-
-  private void notifyQueue(int queue) {
-    if (!registers.host().isLive() && registers.queueEnabled(queue)) {
-      // Old drivers use queues before they set DRIVER_OK, and are surprised to see it set.
-      becomeMaster.run();
-      early = registers.startEarly();
-    }
-    registers.notified(queue);
-  }
-
-  private void writeStatus(int value) {
-    if ((value & DeviceStatus.DRIVER_OK) != 0) {
-      early = false;
-      // Linux before 2.6.34 does not make the function bus master.
-      becomeMaster.run();
-    }
-    registers.writeStatus(value);
   }
 }
