@@ -14,6 +14,7 @@ import io.jvirtio.trace.Trace;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.IntFunction;
 
@@ -93,8 +94,7 @@ public final class DeviceHost {
     this.queues = new QueueSlot[device.queueCount()];
     for (int i = 0; i < queues.length; i++) {
       if (!PackedRing.isValidQueueSize(device.queueMaxSize(i))) {
-        throw new IllegalArgumentException(
-            "queue size " + device.queueMaxSize(i) + ", must be 1 to 32768");
+        throw new IllegalArgumentException("queue size " + device.queueMaxSize(i));
       }
       queues[i] = new QueueSlot(this, i, device.queueMaxSize(i));
     }
@@ -108,13 +108,7 @@ public final class DeviceHost {
     return HostFeatures.RING;
   }
 
-  /**
-   * The ring features that the host implements, for every device. Not among {@link #ringFeatures}
-   * are VIRTIO_F_IN_ORDER, which makes fast requests wait for slow ones; VIRTIO_F_ACCESS_PLATFORM
-   * and VIRTIO_F_ORDER_PLATFORM, which change nothing in a host whose devices only reach what its
-   * transport maps and whose fences are those between processors; and VIRTIO_F_SUSPEND,
-   * VIRTIO_F_NOTIFICATION_DATA and VIRTIO_F_NOTIF_CONFIG_DATA, which not every transport carries.
-   */
+  /** The ring features that the host implements: more than it offers unless told otherwise. */
   public static FeatureBits implementedFeatures() {
     return HostFeatures.IMPLEMENTED;
   }
@@ -342,14 +336,14 @@ public final class DeviceHost {
   /**
    * Resets the device (virtio 1.4, Device Reset): waits for what is in flight, forgets the queues
    * and the features, heals every fault. No ring access and no notification follows. Guest memory
-   * stays.
+   * stays. What fails leaves DEVICE_NEEDS_RESET, and the next reset tries again.
    */
   public void reset() {
-    IllegalStateException stuck = null;
+    RuntimeException stuck = null;
     for (QueueSlot queue : queues) {
       try {
         queue.stop();
-      } catch (IllegalStateException e) {
+      } catch (RuntimeException e) { // also of an owner that is closed
         stuck = e;
       }
       queue.forget();
@@ -357,10 +351,16 @@ public final class DeviceHost {
     driverFeatures = FeatureBits.NONE;
     notifications.negotiated(driverFeatures);
     bigEndian = false;
-    device.reset();
+    try {
+      device.reset();
+    } catch (RuntimeException bug) {
+      stuck = bug;
+    }
     status.reset();
     device.config().release();
     if (stuck != null) {
+      // Not 0, with which a driver takes its memory back.
+      status.change(0, DeviceStatus.DEVICE_NEEDS_RESET);
       throw stuck;
     }
   }
@@ -384,6 +384,11 @@ public final class DeviceHost {
   /** Whether a queue runs. */
   public boolean isRunning(int queue) throws PeerFault {
     return slot(queue).isRunning();
+  }
+
+  /** Whether any queue runs; also one that did not stop in time, and may still reach memory. */
+  public boolean isAnyRunning() {
+    return Arrays.stream(queues).anyMatch(QueueSlot::isRunning);
   }
 
   /**

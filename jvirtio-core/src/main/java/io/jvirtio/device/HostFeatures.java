@@ -15,6 +15,11 @@ final class HostFeatures {
           ReservedFeatures.VIRTIO_F_RING_PACKED,
           ReservedFeatures.VIRTIO_F_RING_RESET);
 
+  /**
+   * Those beyond {@link #RING} make fast requests wait (VIRTIO_F_IN_ORDER), change nothing in a
+   * host whose devices only reach what is mapped and whose fences are those between processors
+   * (VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_ORDER_PLATFORM), or are not carried by every transport.
+   */
   static final FeatureBits IMPLEMENTED =
       RING.or(
           FeatureBits.of(

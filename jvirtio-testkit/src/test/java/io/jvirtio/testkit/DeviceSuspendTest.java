@@ -268,6 +268,7 @@ class DeviceSuspendTest {
       // It still has a buffer, so its memory is not given up either, and a reset fails as well.
       assertTrue(bench.host().isRunning(0));
       assertThrows(IllegalStateException.class, bench::reset);
+      assertEquals(DEVICE_NEEDS_RESET, bench.host().status(), "not 0: it may still write");
       assertNull(driver.poll());
 
       device.releaseWhenPolled = true;

@@ -6,7 +6,6 @@ import io.jvirtio.device.SharedMemory;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.memory.GuestMemory;
-import io.jvirtio.memory.PeerFault;
 import io.jvirtio.transport.RegisterWindow;
 import io.jvirtio.transport.mmio.MmioAccess;
 import io.jvirtio.transport.mmio.MmioDevice;
@@ -176,21 +175,9 @@ public final class InProcessMmio implements MmioAccess {
     removed = true;
     disableInterrupt();
     device.close();
-    if (isRunning()) {
+    if (device.host().isAnyRunning()) {
       KEPT.add(memory);
       LOG.log(Level.WARNING, "{0} does not end: its memory is kept", name());
-    }
-  }
-
-  private boolean isRunning() {
-    try {
-      boolean any = false;
-      for (int i = 0; i < device.host().queueCount(); i++) {
-        any |= device.host().isRunning(i);
-      }
-      return any;
-    } catch (PeerFault impossible) {
-      throw new AssertionError(impossible);
     }
   }
 }

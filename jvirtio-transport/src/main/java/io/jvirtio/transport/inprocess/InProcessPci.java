@@ -5,7 +5,6 @@ import io.jvirtio.device.QueueOwner;
 import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.memory.DriverMemory;
 import io.jvirtio.memory.GuestMemory;
-import io.jvirtio.memory.PeerFault;
 import io.jvirtio.transport.RegisterWindow;
 import io.jvirtio.transport.pci.PciAccess;
 import io.jvirtio.transport.pci.PciBar;
@@ -281,24 +280,12 @@ public final class InProcessPci implements PciAccess {
     }
     removed = true;
     function.close();
-    if (isRunning()) {
+    if (function.host().isAnyRunning()) {
       KEPT.add(memory);
       LOG.log(Level.WARNING, "{0} does not end: its memory is kept", name());
     }
     if (mine != null) {
       mine.shutdown();
-    }
-  }
-
-  private boolean isRunning() {
-    try {
-      boolean any = false;
-      for (int i = 0; i < function.host().queueCount(); i++) {
-        any |= function.host().isRunning(i);
-      }
-      return any;
-    } catch (PeerFault impossible) {
-      throw new AssertionError(impossible);
     }
   }
 }

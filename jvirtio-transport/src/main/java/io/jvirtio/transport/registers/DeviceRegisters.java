@@ -11,6 +11,7 @@ import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.transport.AccessCounters;
+import java.time.Duration;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
@@ -81,7 +82,19 @@ public final class DeviceRegisters {
       boolean bigEndian,
       Interrupts interrupts,
       ExecutorService resets) {
-    this.host = new DeviceHost(device, new Notifications(), ringFeatures);
+    this(device, owners, ringFeatures, bigEndian, interrupts, resets, DeviceHost.STOP_DEADLINE);
+  }
+
+  /** With another deadline for what is in flight. */
+  DeviceRegisters(
+      VirtioDevice device,
+      IntFunction<? extends QueueOwner> owners,
+      FeatureBits ringFeatures,
+      boolean bigEndian,
+      Interrupts interrupts,
+      ExecutorService resets,
+      Duration stopDeadline) {
+    this.host = new DeviceHost(device, new Notifications(), ringFeatures, stopDeadline);
     this.interrupts = interrupts;
     this.core = new DeviceCore(host, resets);
     this.queues = new QueueRegisters(core, owners);
@@ -277,12 +290,24 @@ public final class DeviceRegisters {
     core.await(core.start(this::resetNow));
   }
 
+  /** In the background as long as it takes: who waits for status 0 does not ask again. */
   private void resetNow() {
+    boolean done;
+    do {
+      done = tryReset();
+    } while (!done && !core.isPatient());
+  }
+
+  /** Returns false when the device has not let go of a queue within its deadline. */
+  private boolean tryReset() {
     synchronized (core.lock) {
       if (core.closed) {
-        return;
+        return true;
       }
       core.guarded("reset", host::reset);
+      if (host.isAnyRunning()) {
+        return false;
+      }
       isr.set(0);
       for (int i = 0; i < FEATURE_WORDS; i++) {
         driverFeatures.set(i, 0);
@@ -291,6 +316,7 @@ public final class DeviceRegisters {
       queues.forgetAll();
       core.resetting = false; // and the status 0: nothing is left of what was
       queues.applyAccess();
+      return true;
     }
   }
 
