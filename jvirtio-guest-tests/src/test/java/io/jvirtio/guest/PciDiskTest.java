@@ -79,14 +79,16 @@ class PciDiskTest {
     boot(builder, variants(forceLegacy), forceLegacy);
   }
 
-  /** What the device reads and writes then goes over the socket, and rings are split. */
+  /** What the device reads and writes then goes over the socket. */
   @ParameterizedTest
   @EnumSource(Machine.class)
   void memoryThatIsNotShared(Machine machine) throws Exception {
     List<Variant> variants =
         List.of(
             new Variant(Bus.MODERN_MSIX, false),
+            new Variant(Bus.MODERN_MSIX, true),
             new Variant(Bus.TRANSITIONAL_INTX, false),
+            new Variant(Bus.TRANSITIONAL_INTX, true),
             new Variant(Bus.LEGACY_INTX, false));
     boot(Guest.on(machine, folder).ownMemory(), variants, false);
   }

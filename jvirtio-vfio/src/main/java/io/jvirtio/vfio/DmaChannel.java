@@ -141,7 +141,30 @@ final class DmaChannel {
     }
   }
 
+  /**
+   * Writes a few bytes, which are never sent twice: {@link Busy} says that they were not sent.
+   *
+   * @return whether they are there; else they will be before anything that is sent after them
+   */
+  boolean writeOnce(long address, MemorySegment from) throws PeerFault, Busy {
+    int length = (int) from.byteSize();
+    Transfer transfer = send(VfioUserCommand.DMA_WRITE, address, length, from.asByteBuffer());
+    try {
+      await(transfer, address);
+      return true;
+    } catch (Busy sent) {
+      return false;
+    }
+  }
+
   private Transfer transfer(VfioUserCommand command, long address, int length, ByteBuffer data)
+      throws PeerFault, Busy {
+    Transfer transfer = send(command, address, length, data);
+    await(transfer, address);
+    return transfer;
+  }
+
+  private Transfer send(VfioUserCommand command, long address, int length, ByteBuffer data)
       throws PeerFault, Busy {
     if (isBusy()) {
       throw Busy.INSTANCE;
@@ -158,7 +181,6 @@ final class DmaChannel {
     } catch (IOException e) {
       throw new PeerFault(FaultReason.MEMORY_VANISHED, address);
     }
-    await(transfer, address);
     return transfer;
   }
 

@@ -32,13 +32,11 @@ final class MirrorRegisters {
 
   private MirrorRegisters() {}
 
-  /** What a read of 4 bytes gives, without VIRTIO_F_RING_PACKED and VIRTIO_F_IN_ORDER. */
+  /** What a read of 4 bytes gives, without VIRTIO_F_IN_ORDER. */
   static long offered(RegisterWindow window, int region, long offset, long value)
       throws IOException {
     boolean high = region == MODERN_BAR && offset == FEATURE && window.read(FEATURE_SELECT, 4) == 1;
-    long hidden =
-        1L << ReservedFeatures.VIRTIO_F_RING_PACKED - 32
-            | 1L << ReservedFeatures.VIRTIO_F_IN_ORDER - 32;
+    long hidden = 1L << ReservedFeatures.VIRTIO_F_IN_ORDER - 32;
     return high ? value & ~hidden : value;
   }
 

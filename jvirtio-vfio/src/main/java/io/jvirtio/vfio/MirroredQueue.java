@@ -7,9 +7,6 @@ import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
 import io.jvirtio.queue.QueueLayout;
-import io.jvirtio.spec.FeatureBits;
-import io.jvirtio.spec.ReservedFeatures;
-import io.jvirtio.spec.SplitRing;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
@@ -23,60 +20,48 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A split queue whose rings and buffers are in memory of the client that is not mapped. The device
- * works in a mirror. Before it looks, new buffers are read from the client with their descriptors
- * and what is readable of them; what was written and the used ring are written to the client before
- * the device's host gets to notify.
+ * A queue whose rings and buffers are in memory of the client that is not mapped. The device works
+ * in a mirror. Before it looks, new buffers are read from the client with their descriptors and
+ * what is readable of them; what was written and used is written to the client before the device's
+ * host gets to notify.
  *
  * <p>The device's own notifications never leave the mirror, so that the driver always notifies, and
  * the driver's suppression never gets there, so that the device always does. Owner only, except
  * {@link #kicked}.
  */
-final class MirroredQueue implements QueueHandler {
+abstract class MirroredQueue implements QueueHandler {
   private static final Logger LOG = System.getLogger(MirroredQueue.class.getName());
 
   /** The most that is read for one buffer, so that no driver keeps a worker forever. */
   private static final long MAX_READABLE = 64 << 20;
 
+  private static final int DESC_SIZE = 16;
   private static final int MAX_INDIRECT = 1024;
-
-  /** In the used ring of the mirror: the device has put nothing there since. */
-  private static final int NONE = -1;
 
   /** How long the control thread may be away before its wait is taken for one for this queue. */
   private static final long PATIENCE_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
   private record Writable(long address, long length) {}
 
+  final DmaChannel channel;
+  final QueueLayout layout;
+  final int size;
+  final ValueLayout.OfShort le16;
+  final ValueLayout.OfInt le32;
+  final ValueLayout.OfLong le64;
+  final MemorySegment scratch = Arena.ofAuto().allocate(8, 8);
   private final Mirrors mirrors;
-  private final DmaChannel channel;
-  private final QueueLayout layout;
   private final QueueHandler handler;
   private final QueueOwner owner;
-  private final boolean eventIdx;
-  private final int size;
-  private final ValueLayout.OfShort le16;
-  private final ValueLayout.OfInt le32;
-  private final ValueLayout.OfLong le64;
-  private final MemorySegment scratch = Arena.ofAuto().allocate(8, 8);
-  private final List<List<Writable>> writables = new ArrayList<>();
   private final Deque<Runnable> owed = new ArrayDeque<>();
   private volatile boolean kicked = true;
   private boolean started;
   private boolean dead;
 
-  /** Free-running: what was read, what was written, and what the client knows of either. */
-  private int pulled;
-
-  private int flushed;
-  private int told;
-  private int askedFor = -1;
-
   MirroredQueue(
       Mirrors mirrors,
       DmaChannel channel,
       QueueLayout layout,
-      FeatureBits features,
       QueueHandler handler,
       DeviceQueue queue,
       QueueOwner owner) {
@@ -85,18 +70,11 @@ final class MirroredQueue implements QueueHandler {
     this.layout = layout;
     this.handler = handler;
     this.owner = owner;
-    this.eventIdx = features.has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
     this.size = queue.size();
     ByteOrder order = queue.bigEndian() ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
     this.le16 = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(order);
     this.le32 = ValueLayout.JAVA_INT_UNALIGNED.withOrder(order);
     this.le64 = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(order);
-    for (int i = 0; i < size; i++) {
-      writables.add(List.of());
-    }
-    pulled = queue.nextIndex();
-    flushed = pulled;
-    told = pulled;
   }
 
   /** There may be more buffers. Any thread. */
@@ -108,39 +86,33 @@ final class MirroredQueue implements QueueHandler {
     return owner.isOwner();
   }
 
-  private static MemorySegment mirror(MirrorMap map, long address, long length) throws PeerFault {
-    MemorySegment part = map.at(address, length);
+  /** What is in the place of memory of the client, which must be in one piece. */
+  final MemorySegment mirror(long address, long length) throws PeerFault {
+    MemorySegment part = mirrors.map().at(address, length);
     if (part.byteSize() < length) {
       throw new PeerFault(FaultReason.CROSSES_REGION, address);
     }
     return part;
   }
 
-  private MemorySegment availableRing() throws PeerFault {
-    return mirror(mirrors.map(), layout.driverArea(), SplitRing.availSize(size));
-  }
-
-  private MemorySegment usedRing() throws PeerFault {
-    return mirror(mirrors.map(), layout.deviceArea(), SplitRing.usedSize(size));
-  }
-
   /** Makes the mirror of the rings what they are to a device that starts. */
-  private void start() throws PeerFault {
-    MemorySegment available = availableRing();
-    available.set(le16, SplitRing.FLAGS, (short) 0);
-    available.set(le16, SplitRing.IDX, (short) pulled);
-    MemorySegment used = usedRing();
-    used.set(le16, SplitRing.IDX, (short) flushed);
-    for (int slot = 0; slot < size; slot++) {
-      used.set(le32, SplitRing.RING + 8L * slot, NONE);
-    }
-    started = true;
-  }
+  abstract void start() throws PeerFault;
+
+  /**
+   * Reads what is new in the ring from the client.
+   *
+   * @return whether there was anything
+   */
+  abstract boolean pull() throws PeerFault, DmaChannel.Busy;
+
+  /** Writes what the device has used to the client. */
+  abstract void push() throws PeerFault, DmaChannel.Busy;
 
   @Override
   public boolean poll() throws PeerFault {
     if (!started) {
       start();
+      started = true;
     }
     if (!owed.isEmpty() && flush()) {
       payOwed();
@@ -195,79 +167,53 @@ final class MirroredQueue implements QueueHandler {
 
   // --- from the client -----------------------------------------------------------------------
 
-  private boolean pull() throws PeerFault, DmaChannel.Busy {
-    boolean any = false;
-    while (true) {
-      channel.read(layout.driverArea() + SplitRing.IDX, scratch.asSlice(0, 2));
-      int index = scratch.get(le16, 0) & 0xffff;
-      int fresh = index - pulled & 0xffff;
-      if (fresh == 0) {
-        if (!eventIdx || askedFor == pulled) {
-          return any;
-        }
-        scratch.set(le16, 0, (short) pulled);
-        long event = layout.deviceArea() + SplitRing.RING + 8L * size;
-        channel.write(event, scratch.asSlice(0, 2));
-        askedFor = pulled;
-        continue; // the driver may have looked before
+  /** The buffer that is being read: what of it is writable, in order. */
+  final class Buffer {
+    private final List<Writable> writable = new ArrayList<>();
+    private long readable;
+
+    /** One element of it. */
+    void add(long address, long length, boolean isWritable) throws PeerFault, DmaChannel.Busy {
+      if (isWritable) {
+        writable.add(new Writable(address, length));
+        return;
       }
-      MemorySegment available = availableRing();
-      if (fresh <= size) { // else the device finds the fault
-        channel.read(layout.driverArea() + SplitRing.RING, available.asSlice(4, 2L * size));
-        MemorySegment table =
-            mirror(mirrors.map(), layout.descriptorArea(), SplitRing.descSize(size));
-        channel.read(layout.descriptorArea(), table);
-        for (int i = 0; i < fresh; i++) {
-          int slot = pulled + i & size - 1;
-          int head = available.get(le16, SplitRing.RING + 2L * slot) & 0xffff;
-          if (head < size) {
-            pullChain(table, head);
-          }
-        }
+      readable += length;
+      if (readable > MAX_READABLE) {
+        throw new PeerFault(FaultReason.ADDRESS_OUTSIDE_MEMORY, address);
       }
-      available.set(le16, SplitRing.IDX, (short) index);
-      pulled = index;
-      any = true;
+      pullData(address, length);
+    }
+
+    /** Writes so many bytes of it to the client. */
+    void push(long written) throws PeerFault, DmaChannel.Busy {
+      long left = written;
+      for (Writable part : writable) {
+        long length = Math.min(left, part.length());
+        for (long done = 0; done < length; ) {
+          MemorySegment data = mirrors.map().at(part.address() + done, length - done);
+          channel.write(part.address() + done, data);
+          done += data.byteSize();
+        }
+        left -= length;
+      }
     }
   }
 
-  private void pullChain(MemorySegment table, int head) throws PeerFault, DmaChannel.Busy {
-    List<Writable> writable = new ArrayList<>();
-    long readable = 0;
-    MemorySegment descriptors = table;
-    int count = size;
-    int at = head;
-    for (int steps = 0; steps < count && at < count; steps++) {
-      long address = descriptors.get(le64, 16L * at);
-      long length = descriptors.get(le32, 16L * at + 8) & 0xffff_ffffL;
-      int flags = descriptors.get(le16, 16L * at + 12);
-      int next = descriptors.get(le16, 16L * at + 14) & 0xffff;
-      if ((flags & SplitRing.VIRTQ_DESC_F_INDIRECT) != 0) {
-        if (descriptors != table || length % 16 != 0 || length > 16 * MAX_INDIRECT) {
-          break; // the device finds the fault
-        }
-        descriptors = mirror(mirrors.map(), address, length);
-        channel.read(address, descriptors);
-        count = (int) (length / 16);
-        at = 0;
-        steps = -1;
-        continue;
-      }
-      if ((flags & SplitRing.VIRTQ_DESC_F_WRITE) != 0) {
-        writable.add(new Writable(address, length));
-      } else {
-        readable += length;
-        if (readable > MAX_READABLE) {
-          throw new PeerFault(FaultReason.ADDRESS_OUTSIDE_MEMORY, address);
-        }
-        pullData(address, length);
-      }
-      if ((flags & SplitRing.VIRTQ_DESC_F_NEXT) == 0) {
-        break;
-      }
-      at = next;
+  /**
+   * Reads an indirect table.
+   *
+   * @return null for one that the device will not take
+   */
+  final MemorySegment table(long address, long length) throws PeerFault, DmaChannel.Busy {
+    if (length == 0
+        || length % DESC_SIZE != 0
+        || length / DESC_SIZE > Math.max(size, MAX_INDIRECT)) {
+      return null;
     }
-    writables.set(head, writable);
+    MemorySegment table = mirror(address, length);
+    channel.read(address, table);
+    return table;
   }
 
   private void pullData(long address, long length) throws PeerFault, DmaChannel.Busy {
@@ -298,28 +244,7 @@ final class MirroredQueue implements QueueHandler {
       return true;
     }
     try {
-      MemorySegment used = usedRing();
-      while (true) {
-        long at = SplitRing.RING + 8L * (flushed & size - 1);
-        int id = used.get(le32, at);
-        if (id == NONE) {
-          break;
-        }
-        long written = used.get(le32, at + 4) & 0xffff_ffffL;
-        flushData(writables.get(id), written);
-        channel.write(layout.deviceArea() + at, used.asSlice(at, 8));
-        used.set(le32, at, NONE);
-        flushed = flushed + 1 & 0xffff;
-      }
-      if (told != flushed) {
-        scratch.set(le16, 0, (short) flushed);
-        channel.write(layout.deviceArea() + SplitRing.IDX, scratch.asSlice(0, 2));
-        told = flushed;
-        if (eventIdx) { // the next that the device publishes
-          short published = used.get(le16, SplitRing.IDX);
-          availableRing().set(le16, SplitRing.RING + 2L * size, published);
-        }
-      }
+      push();
       return true;
     } catch (DmaChannel.Busy later) {
       return false;
@@ -329,19 +254,6 @@ final class MirroredQueue implements QueueHandler {
       dead = true;
       kicked = true;
       return true;
-    }
-  }
-
-  private void flushData(List<Writable> parts, long written) throws PeerFault, DmaChannel.Busy {
-    long left = written;
-    for (Writable part : parts) {
-      long length = Math.min(left, part.length());
-      for (long done = 0; done < length; ) {
-        MemorySegment data = mirrors.map().at(part.address() + done, length - done);
-        channel.write(part.address() + done, data);
-        done += data.byteSize();
-      }
-      left -= length;
     }
   }
 }

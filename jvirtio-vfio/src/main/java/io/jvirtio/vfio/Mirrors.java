@@ -90,21 +90,20 @@ final class Mirrors implements VirtioDevice {
     if (!isUsed() || layout == null) {
       return handler;
     }
+    boolean eventIdx = features.has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
     MirroredQueue mirrored =
-        new MirroredQueue(this, channel, layout, features, handler, queue, owner);
+        features.has(ReservedFeatures.VIRTIO_F_RING_PACKED)
+            ? new MirroredPackedQueue(this, channel, layout, handler, queue, owner)
+            : new MirroredSplitQueue(this, channel, layout, eventIdx, handler, queue, owner);
     running.add(mirrored);
     return mirrored;
   }
 
   @Override
   public boolean accepts(FeatureBits negotiated) {
-    boolean other =
-        negotiated.has(ReservedFeatures.VIRTIO_F_RING_PACKED)
-            || negotiated.has(ReservedFeatures.VIRTIO_F_IN_ORDER);
-    if (isUsed() && other) {
+    if (isUsed() && negotiated.has(ReservedFeatures.VIRTIO_F_IN_ORDER)) {
       LOG.log(
-          Level.WARNING,
-          "memory that the client does not share: neither packed rings nor in-order use of buffers");
+          Level.WARNING, "memory that the client does not share: no in-order use of buffers there");
       return false;
     }
     return device.accepts(negotiated);

@@ -31,14 +31,14 @@ final class Await {
     }
   }
 
-  /** What the open descriptors of this process refer to, sorted, without the JVM's own archives. */
+  /** What the open descriptors of this process refer to, sorted, without what the JVM loads. */
   static List<String> descriptors() throws IOException {
     List<String> targets = new ArrayList<>();
     try (DirectoryStream<Path> entries = Files.newDirectoryStream(Path.of("/proc/self/fd"))) {
       for (Path entry : entries) {
         try {
           String target = Files.readSymbolicLink(entry).toString();
-          if (!target.endsWith(".jar") && !target.endsWith(".jfr") && !target.endsWith("/fd")) {
+          if (!target.matches(".*([.]jar|[.]jfr|[.]class|/fd)")) {
             targets.add(target);
           }
         } catch (NoSuchFileException closedMeanwhile) {

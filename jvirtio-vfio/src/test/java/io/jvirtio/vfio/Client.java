@@ -12,6 +12,9 @@ import io.jvirtio.linux.Mapping;
 import io.jvirtio.linux.Memfd;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.queue.QueueLayout;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.PackedRawRing;
 import io.jvirtio.testkit.RawRing;
 import io.jvirtio.testkit.ScriptedDriver;
 import io.jvirtio.testkit.TestMemory;
@@ -292,17 +295,25 @@ final class Client implements AutoCloseable {
     return drive();
   }
 
-  /** A driver, from bus mastering to DRIVER_OK. */
   Ring drive() throws IOException {
+    return drive(FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1));
+  }
+
+  /** A driver, from bus mastering to DRIVER_OK. */
+  Ring drive(FeatureBits features) throws IOException {
     write(CONFIG, 4, 2, 6); // memory, bus master
     for (int status : new int[] {0, 1, 3}) {
       write(BAR, 0x14, 1, status);
     }
-    write(BAR, 0x08, 4, 1);
-    write(BAR, 0x0c, 4, 1); // VERSION_1
+    for (int word = 0; word < 2; word++) {
+      write(BAR, 0x08, 4, word);
+      write(BAR, 0x0c, 4, features.low() >>> 32 * word);
+    }
     write(BAR, 0x14, 1, 0xb);
     assertEquals(0xb, read(BAR, 0x14, 1));
-    Ring ring = new Ring(RawRing.allocate(memory, 16));
+    boolean packed = features.has(ReservedFeatures.VIRTIO_F_RING_PACKED);
+    QueueLayout layout = packed ? PackedRawRing.allocate(memory, 16) : RawRing.allocate(memory, 16);
+    Ring ring = new Ring(layout, features);
     write(BAR, 0x16, 2, 0);
     write(BAR, 0x18, 2, 16);
     write(BAR, 0x1a, 2, 1); // MSI-X vector
@@ -342,9 +353,9 @@ final class Client implements AutoCloseable {
     final QueueLayout layout;
     final ScriptedDriver driver;
 
-    Ring(QueueLayout layout) {
+    Ring(QueueLayout layout, FeatureBits features) {
       this.layout = layout;
-      driver = new ScriptedDriver(memory, layout, ByteOrder.LITTLE_ENDIAN, false);
+      driver = new ScriptedDriver(memory, layout, features, ByteOrder.LITTLE_ENDIAN);
     }
 
     void submit(String text) throws IOException {

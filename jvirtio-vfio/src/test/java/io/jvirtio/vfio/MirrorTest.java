@@ -4,19 +4,47 @@ package io.jvirtio.vfio;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.device.DeviceHost;
 import io.jvirtio.linux.EventFd;
 import io.jvirtio.linux.LinuxException;
+import io.jvirtio.spec.FeatureBits;
+import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.ChainBuilder;
+import io.jvirtio.transport.pci.PciOptions;
 import java.io.EOFException;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.ValueSource;
 
-/** A client that maps memory without a file: the server reads and writes it by commands. */
+/**
+ * A client that maps memory without a file: the server reads and writes it by commands, for split
+ * rings and for packed ones.
+ */
+@ParameterizedClass
+@ValueSource(booleans = {false, true})
 class MirrorTest extends WithClient {
-  private Client.Ring start() throws IOException {
+  @Parameter boolean packed;
+
+  private void mapWithoutFile() throws IOException {
     client.negotiate();
     client.makeMemory();
     client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
-    return client.drive();
+  }
+
+  private Client.Ring drive(int... more) throws IOException {
+    return client.drive(
+        FeatureBits.of(more)
+            .with(ReservedFeatures.VIRTIO_F_VERSION_1)
+            .withIf(packed, ReservedFeatures.VIRTIO_F_RING_PACKED));
+  }
+
+  private Client.Ring start() throws IOException {
+    mapWithoutFile();
+    return drive();
   }
 
   private void echo(Client.Ring ring, String text) throws IOException {
@@ -85,20 +113,89 @@ class MirrorTest extends WithClient {
   }
 
   @Test
-  void neitherPackedRingsNorInOrderUseAreOffered() throws IOException {
-    client.negotiate();
-    client.write(Client.BAR, 0, 4, 1);
-    assertEquals(4 | 1, client.read(Client.BAR, 4, 4) & 0xf);
-    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
-    assertEquals(1, client.read(Client.BAR, 4, 4) & 0xf);
-    client.write(Client.BAR, 0, 4, 0);
-    assertEquals(0x30000060, client.read(Client.BAR, 4, 4));
-    // A driver that accepts them all the same gets no further.
-    client.write(Client.BAR, 0x14, 1, 3);
-    client.write(Client.BAR, 8, 4, 1);
-    client.write(Client.BAR, 12, 4, 5);
-    client.write(Client.BAR, 0x14, 1, 0xb);
-    assertEquals(3, client.read(Client.BAR, 0x14, 1));
+  void listsTablesAndManyAtOnce() throws IOException {
+    mapWithoutFile();
+    Client.Ring ring =
+        drive(ReservedFeatures.VIRTIO_F_EVENT_IDX, ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
+    for (int lap = 0; lap < 20; lap++) {
+      served.device.hold();
+      int held = served.device.held.get();
+      for (int i = 0; i < 4; i++) {
+        byte[] text = ("lap " + lap + " buffer " + i).getBytes();
+        ChainBuilder chain = ring.driver.chain();
+        chain = i % 2 == 0 ? chain : chain.indirect();
+        chain.readable(text).writable(text.length).splitReadable(1, 4).splitWritable(3).add();
+      }
+      ring.driver.publish();
+      client.post(Client.BAR, Client.NOTIFY, 2, 0);
+      Await.until(
+          "all are taken",
+          () -> {
+            client.pump();
+            return served.device.held.get() == held + 4;
+          });
+      served.device.release();
+      for (int i = 0; i < 4; i++) {
+        Await.until(
+            "one more is used",
+            () -> {
+              client.pump();
+              return ring.driver.pending() > 0;
+            });
+        ring.expect("lap " + lap + " buffer " + i);
+      }
+    }
+    assertEquals(0, served.server.stats().faults());
+  }
+
+  @Test
+  void aTableThatIsNoneBreaksItsQueue() throws IOException {
+    mapWithoutFile();
+    Client.Ring ring = drive(ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
+    echo(ring, "well-behaved");
+    ring.driver.chain().readable((byte) 1).indirect().submit();
+    client.post(Client.BAR, Client.NOTIFY, 2, 0);
+    Await.until("a fault", () -> client.read(Client.BAR, 0x14, 1) == 0x4f);
+    client.call(VfioUserCommand.DEVICE_RESET, new byte[0]);
+    echo(drive(), "healed");
+  }
+
+  @Test
+  void aRingOfItsOwnBuffersBreaksNothingElse() throws IOException {
+    Client.Ring ring = start();
+    echo(ring, "well-behaved");
+    long area = packed ? ring.layout.descriptorArea() : ring.layout.deviceArea();
+    for (int i = 0; i < 4; i++) {
+      // What the device works with is overwritten by what is readable, and this by an echo of it.
+      ring.driver.chain().readableAt(area, 128).writableAt(area, 128).submit();
+      client.post(Client.BAR, Client.NOTIFY, 2, 0);
+      client.sync();
+    }
+    client.call(VfioUserCommand.DEVICE_RESET, new byte[0]);
+    echo(drive(), "healed");
+  }
+
+  @Test
+  void inOrderUseIsNotOffered() throws IOException {
+    FeatureBits all = DeviceHost.ringFeatures().with(ReservedFeatures.VIRTIO_F_IN_ORDER);
+    Path folder = Files.createDirectory(directory.resolve("in-order"));
+    try (Served other =
+            new Served(folder, PciOptions.defaults().withRingFeatures(all), Served.options());
+        Client second = other.connect()) {
+      second.negotiate();
+      second.write(Client.BAR, 0, 4, 1);
+      assertEquals(8 | 4 | 1, second.read(Client.BAR, 4, 4) & 0xf);
+      second.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
+      assertEquals(4 | 1, second.read(Client.BAR, 4, 4) & 0xf);
+      second.write(Client.BAR, 0, 4, 0);
+      assertEquals(0x30000060, second.read(Client.BAR, 4, 4));
+      // A driver that accepts it all the same gets no further.
+      second.write(Client.BAR, 0x14, 1, 3);
+      second.write(Client.BAR, 8, 4, 1);
+      second.write(Client.BAR, 12, 4, packed ? 13 : 9);
+      second.write(Client.BAR, 0x14, 1, 0xb);
+      assertEquals(3, second.read(Client.BAR, 0x14, 1));
+    }
   }
 
   /** The next command of the server. */
@@ -124,10 +221,7 @@ class MirrorTest extends WithClient {
 
   @Test
   void aCommandIsAnsweredWhileAWorkerWaits() throws IOException {
-    client.negotiate();
-    client.makeMemory();
-    client.call(VfioUserCommand.DMA_MAP, Client.map(3, 0, Client.GUEST, Client.SIZE));
-    Client.Ring ring = client.drive();
+    Client.Ring ring = start();
     Await.until(
         "the server reads the ring",
         () -> {
@@ -158,7 +252,7 @@ class MirrorTest extends WithClient {
     client.answer(command(), 0x21, new byte[0]);
     Await.until("a fault", () -> client.read(Client.BAR, 0x14, 1) == 0x4f);
     client.call(VfioUserCommand.DEVICE_RESET, new byte[0]);
-    echo(client.drive(), "healed");
+    echo(drive(), "healed");
   }
 
   @Test
@@ -208,6 +302,6 @@ class MirrorTest extends WithClient {
     client.call(VfioUserCommand.DMA_UNMAP, Client.unmap(0, 0, 1L << 62));
     client.makeMemory();
     client.mapMemory();
-    client.drive().echo("shared");
+    drive().echo("shared");
   }
 }
