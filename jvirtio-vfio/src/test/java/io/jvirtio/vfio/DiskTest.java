@@ -7,21 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.device.DeviceHost;
-import io.jvirtio.devices.blk.BlkDevice;
-import io.jvirtio.devices.blk.BlkOptions;
-import io.jvirtio.devices.blk.MemoryBackend;
 import io.jvirtio.driver.DriverDevice.State;
-import io.jvirtio.drivers.blk.BlkDriver;
-import io.jvirtio.drivers.blk.BlkDriverOptions;
-import io.jvirtio.linux.EventLoop;
-import io.jvirtio.linux.LoopMode;
-import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.transport.pci.PciDriverOptions;
 import io.jvirtio.transport.pci.PciDriverOptions.Attempt;
 import io.jvirtio.transport.pci.PciDriverOptions.Choice;
-import io.jvirtio.transport.pci.PciDriverTransport;
 import io.jvirtio.transport.pci.PciOptions;
 import io.jvirtio.transport.pci.PciProfile;
 import java.io.IOException;
@@ -44,9 +35,6 @@ import org.junit.jupiter.params.provider.EnumSource;
 @ParameterizedClass
 @EnumSource
 class DiskTest {
-  private static final Duration PATIENCE = Duration.ofSeconds(20);
-  private static final int QUEUES = 2;
-
   /** What the function is like, and how it is driven. */
   enum Kind {
     MODERN_EACH(PciProfile.MODERN, Choice.MODERN, Attempt.MSIX_EACH, true),
@@ -54,10 +42,25 @@ class DiskTest {
     MODERN_SHARED(PciProfile.MODERN, Choice.MODERN_FIRST, Attempt.MSIX_SHARED, true),
     MODERN_INTX(PciProfile.MODERN, Choice.MODERN_FIRST, Attempt.INTX, true),
     LEGACY_EACH(PciProfile.TRANSITIONAL, Choice.LEGACY, Attempt.MSIX_EACH, true),
-    LEGACY_INTX(PciProfile.LEGACY, Choice.MODERN_FIRST, Attempt.INTX, true);
+    LEGACY_INTX(PciProfile.LEGACY, Choice.MODERN_FIRST, Attempt.INTX, true),
+    UNSHARED(PciProfile.MODERN, Choice.MODERN, Attempt.MSIX_EACH, true),
+    UNSHARED_SPLIT(PciProfile.MODERN, Choice.MODERN, Attempt.INTX, false),
+    UNSHARED_LEGACY(PciProfile.TRANSITIONAL, Choice.LEGACY, Attempt.MSIX_SHARED, false);
 
     final PciOptions function;
     final PciDriverOptions driver;
+
+    /** Whether the server can map the driver's memory. */
+    boolean shared() {
+      return !name().startsWith("UNSHARED");
+    }
+
+    /** Whether rings are packed then. */
+    boolean packed() {
+      return function.ringFeatures().has(ReservedFeatures.VIRTIO_F_RING_PACKED)
+          && driver.choice() != Choice.LEGACY
+          && function.profile() != PciProfile.LEGACY;
+    }
 
     Kind(PciProfile profile, Choice choice, Attempt attempt, boolean packed) {
       FeatureBits ring = DeviceHost.ringFeatures();
@@ -72,60 +75,12 @@ class DiskTest {
 
   @Parameter Kind kind;
   @TempDir private Path folder;
-  private final MemoryBackend data = new MemoryBackend(16 << 20);
 
-  /** Server, client and driver. */
-  private final class Disk implements AutoCloseable {
-    final VfioUserServer server;
-    final BlkDriver driver;
-    private final UnixServerSocket socket;
-    private final Thread control;
-    private final EventLoop loop;
-
-    Disk() throws IOException {
-      BlkDevice device =
-          new BlkDevice(data, BlkOptions.builder().queues(QUEUES).serial("over-vfio").build());
-      server = new VfioUserServer(device, kind.function, Served.options());
-      Path path = folder.resolve("s");
-      socket = UnixServerSocket.bind(path, server.waker());
-      control =
-          Thread.ofPlatform()
-              .start(
-                  () -> {
-                    try {
-                      server.serve(socket);
-                    } catch (IOException e) {
-                      throw new AssertionError(e);
-                    }
-                  });
-      loop = EventLoop.start("driver", LoopMode.EVENT, (source, fault) -> fault.printStackTrace());
-      VfioUserAccess access = VfioUserAccess.connect(path, PATIENCE);
-      driver =
-          BlkDriver.open(
-              new PciDriverTransport(access, kind.driver),
-              BlkDriverOptions.builder(loop).queues(QUEUES).build());
-    }
-
-    void endServer() {
-      server.stop();
-      try {
-        assertTrue(control.join(PATIENCE), "serve has not returned");
-      } catch (InterruptedException e) {
-        throw new AssertionError(e);
-      }
-    }
-
-    @Override
-    public void close() {
-      driver.close();
-      loop.close();
-      endServer();
-      socket.close();
-      server.close();
-    }
+  private Disk disk() throws IOException {
+    return new Disk(folder, kind, !kind.shared(), Duration.ofSeconds(20));
   }
 
-  private static byte[] pattern(int seed, int bytes) {
+  static byte[] pattern(int seed, int bytes) {
     byte[] pattern = new byte[bytes];
     for (int i = 0; i < bytes; i++) {
       pattern[i] = (byte) (seed * 31 + i / 512 * 7 + i);
@@ -135,8 +90,8 @@ class DiskTest {
 
   @Test
   void keepsWhatIsWritten() throws IOException {
-    try (Disk disk = new Disk()) {
-      assertEquals(data.capacity(), disk.driver.capacity());
+    try (Disk disk = disk()) {
+      assertEquals(disk.data.capacity(), disk.driver.capacity());
       assertEquals("over-vfio", disk.driver.serial());
       List<CompletableFuture<Void>> writes = new ArrayList<>();
       for (int i = 0; i < 40; i++) {
@@ -148,7 +103,7 @@ class DiskTest {
       writes.forEach(CompletableFuture::join);
       disk.driver.flush();
       for (int i = 0; i < 40; i++) {
-        assertArrayEquals(pattern(i, 5 * 512), data.read(i * 65536L, 5 * 512));
+        assertArrayEquals(pattern(i, 5 * 512), disk.data.read(i * 65536L, 5 * 512));
         byte[] back = new byte[5 * 512];
         disk.driver.read(i * 65536L, MemorySegment.ofArray(back));
         assertArrayEquals(pattern(i, 5 * 512), back);
@@ -160,29 +115,30 @@ class DiskTest {
       assertTrue(stats.interrupts() > 0, stats.toString());
       assertEquals(0, stats.faults());
       assertEquals(0, stats.protocolFaults());
-      boolean packed = stats.negotiated().has(ReservedFeatures.VIRTIO_F_RING_PACKED);
-      boolean legacy = kind.name().startsWith("LEGACY");
-      assertEquals(!legacy && kind != Kind.MODERN_SPLIT, packed);
+      assertEquals(kind.packed(), stats.negotiated().has(ReservedFeatures.VIRTIO_F_RING_PACKED));
+      if (!kind.shared()) {
+        assertTrue(disk.relay.served > 0);
+      }
     }
   }
 
   @Test
   void frozenAndRestored() throws IOException {
-    try (Disk disk = new Disk()) {
+    try (Disk disk = disk()) {
       disk.driver.write(512, MemorySegment.ofArray(pattern(1, 512)));
       disk.driver.device().freeze();
       CompletableFuture<Void> waits =
           disk.driver.writeAsync(1024, MemorySegment.ofArray(pattern(2, 512)));
       disk.driver.device().restore();
       waits.join();
-      assertArrayEquals(pattern(1, 512), data.read(512, 512));
-      assertArrayEquals(pattern(2, 512), data.read(1024, 512));
+      assertArrayEquals(pattern(1, 512), disk.data.read(512, 512));
+      assertArrayEquals(pattern(2, 512), disk.data.read(1024, 512));
     }
   }
 
   @Test
   void aServerThatEndsIsALostDevice() throws IOException {
-    try (Disk disk = new Disk()) {
+    try (Disk disk = disk()) {
       disk.driver.write(0, MemorySegment.ofArray(pattern(1, 512)));
       disk.endServer();
       Await.until("it is lost", () -> disk.driver.device().state() == State.LOST);
