@@ -97,7 +97,7 @@ class DmaTest extends WithClient {
     Client.Ring ring = client.start();
     served.device.hold();
     ring.submit("held");
-    Await.until("it is held", () -> served.device.held.get() == 1);
+    Await.until("it is held", () -> served.device.held() == 1);
     client.send(VfioUserCommand.DMA_UNMAP, Client.unmap(0, Client.GUEST, Client.SIZE));
     assertFalse(client.socket.awaitReadable(50), "unmapped while in use");
     served.device.release();

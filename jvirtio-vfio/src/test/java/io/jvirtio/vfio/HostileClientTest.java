@@ -136,7 +136,7 @@ class HostileClientTest extends WithClient {
     Client.Ring ring = client.start();
     served.device.hold();
     ring.submit("held");
-    Await.until("it is held", () -> served.device.held.get() == 1);
+    Await.until("it is held", () -> served.device.held() == 1);
     client.close();
     served.device.release();
   }

@@ -119,7 +119,7 @@ class MirrorTest extends WithClient {
         drive(ReservedFeatures.VIRTIO_F_EVENT_IDX, ReservedFeatures.VIRTIO_F_INDIRECT_DESC);
     for (int lap = 0; lap < 20; lap++) {
       served.device.hold();
-      int held = served.device.held.get();
+      int held = served.device.held();
       for (int i = 0; i < 4; i++) {
         byte[] text = ("lap " + lap + " buffer " + i).getBytes();
         ChainBuilder chain = ring.driver.chain();
@@ -132,7 +132,7 @@ class MirrorTest extends WithClient {
           "all are taken",
           () -> {
             client.pump();
-            return served.device.held.get() == held + 4;
+            return served.device.held() == held + 4;
           });
       served.device.release();
       for (int i = 0; i < 4; i++) {

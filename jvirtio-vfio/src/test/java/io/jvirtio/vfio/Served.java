@@ -8,6 +8,7 @@ import io.jvirtio.linux.EventFd;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
+import io.jvirtio.testkit.EchoDevice;
 import io.jvirtio.transport.pci.PciOptions;
 import java.io.IOException;
 import java.nio.file.Path;

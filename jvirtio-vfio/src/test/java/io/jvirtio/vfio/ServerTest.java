@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.linux.LoopMode;
+import io.jvirtio.testkit.EchoDevice;
 import io.jvirtio.transport.pci.PciOptions;
 import io.jvirtio.transport.pci.PciProfile;
 import java.io.IOException;

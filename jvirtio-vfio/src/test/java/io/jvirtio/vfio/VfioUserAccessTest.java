@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.testkit.EchoDevice;
 import io.jvirtio.transport.RegisterWindow;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
+import io.jvirtio.testkit.EchoDevice;
 import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.nio.file.Path;

@@ -8,6 +8,7 @@ import io.jvirtio.linux.EventFd;
 import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.OpenFlag;
 import io.jvirtio.linux.RawFile;
+import io.jvirtio.testkit.EchoDevice;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

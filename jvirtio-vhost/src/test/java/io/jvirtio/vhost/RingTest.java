@@ -211,7 +211,7 @@ class RingTest {
     ring.submit("first");
     ring.submit("second");
     ring.kick.signal();
-    Await.until("in flight", () -> backEnd.device.held.get() == 2);
+    Await.until("in flight", () -> backEnd.device.held() == 2);
     frontEnd.sendTable(frontEnd.memfd);
     frontEnd.send(VhostUserRequest.GET_FEATURES, new byte[0]);
     backEnd.device.release();
@@ -228,7 +228,7 @@ class RingTest {
     backEnd.device.hold();
     ring.submit("slow");
     ring.kick.signal();
-    Await.until("in flight", () -> backEnd.device.held.get() == 1);
+    Await.until("in flight", () -> backEnd.device.held() == 1);
     frontEnd.send(VhostUserRequest.GET_VRING_BASE, FrontEnd.state(0, 0));
     backEnd.device.release();
     var reply = frontEnd.receive(VhostUserRequest.GET_VRING_BASE).payload();
@@ -245,7 +245,7 @@ class RingTest {
     backEnd.device.hold();
     ring.submit("abandoned");
     ring.kick.signal();
-    Await.until("in flight", () -> backEnd.device.held.get() == 1);
+    Await.until("in flight", () -> backEnd.device.held() == 1);
     frontEnd.close();
     backEnd.device.release();
     backEnd.serveOneMore();

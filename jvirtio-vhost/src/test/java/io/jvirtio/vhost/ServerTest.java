@@ -9,6 +9,7 @@ import io.jvirtio.linux.LoopMode;
 import io.jvirtio.linux.UnixSocket;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.EchoDevice;
 import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.nio.file.Path;

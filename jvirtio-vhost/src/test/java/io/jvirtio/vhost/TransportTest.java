@@ -21,6 +21,7 @@ import io.jvirtio.queue.DriverBuffer;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
+import io.jvirtio.testkit.EchoDevice;
 import io.jvirtio.testkit.RingFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
