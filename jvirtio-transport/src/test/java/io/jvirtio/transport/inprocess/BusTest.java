@@ -133,7 +133,7 @@ class BusTest {
       } else {
         LockSupport.parkNanos(100_000);
       }
-      assertTrue(System.nanoTime() - start < Bench.DEADLINE.toNanos(), device.toString());
+      assertTrue(System.nanoTime() - start < EchoBench.DEADLINE.toNanos(), device.toString());
     }
   }
 
@@ -187,7 +187,7 @@ class BusTest {
       echo.fault();
       bound().send(4);
       until(() -> device.state() == DriverDevice.State.BROKEN);
-      device.recover(Bench.DEADLINE);
+      device.recover(EchoBench.DEADLINE);
       assertEquals(DriverDevice.State.LIVE, device.state());
     }
     works();

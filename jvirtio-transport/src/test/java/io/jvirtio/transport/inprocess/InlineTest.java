@@ -43,7 +43,7 @@ class InlineTest {
   InlineTest(RingFormat format) {
     bench = Bench.inline(Bench.options(format));
     transport = bench.transport;
-    owner = (InlineOwner) bench.owner();
+    owner = (InlineOwner) bench.owner;
   }
 
   @AfterEach
@@ -66,7 +66,7 @@ class InlineTest {
     bench.start(1);
     bench.send(1);
     assertEquals(0, bench.driver().completed);
-    assertTrue(owner.runUntil(bench.driver()::isDone, Bench.DEADLINE));
+    assertTrue(owner.runUntil(bench.driver()::isDone, EchoBench.DEADLINE));
     assertEquals(1, bench.driver().completed);
   }
 
@@ -175,7 +175,7 @@ class InlineTest {
     bench.start(8);
     bench.device.hold(5);
     bench.send(8);
-    owner.runUntil(() -> bench.device.held.get() == 8, Bench.DEADLINE);
+    owner.runUntil(() -> bench.device.held.get() == 8, EchoBench.DEADLINE);
     assertEquals(8, bench.device.held.get());
     transport.reset();
     assertEquals(0, bench.device.held.get());
@@ -196,7 +196,7 @@ class InlineTest {
     bench.sendAndAwait(100);
     bench.device.hold(3);
     bench.send(32);
-    owner.runUntil(() -> bench.device.held.get() == 32, Bench.DEADLINE);
+    owner.runUntil(() -> bench.device.held.get() == 32, EchoBench.DEADLINE);
     transport.resetQueue(0);
     assertEquals(0, bench.device.held.get());
     assertFalse(bench.queue().isBroken());
@@ -243,7 +243,7 @@ class InlineTest {
     bench.start(2);
     bench.device.hold();
     bench.send(1);
-    owner.runUntil(() -> bench.device.held.get() == 1, Bench.DEADLINE);
+    owner.runUntil(() -> bench.device.held.get() == 1, EchoBench.DEADLINE);
     int regions = memory.regions().size();
     MemorySegment in = memory.allocate(3 << 20, 4096);
     MemorySegment out = memory.allocate(3 << 20, 1);

@@ -125,7 +125,7 @@ class LawfulMmioTest {
     FeatureBits packed = FeatureBits.of(ReservedFeatures.VIRTIO_F_RING_PACKED);
     try (RegisterBench bench = RegisterBench.inline(kind, 2)) {
       for (FeatureBits without : List.of(FeatureBits.NONE, packed)) {
-        bench.start(10, without);
+        bench.startWithout(10, without);
         bench.sendAndAwait(1000);
         bench.device.config().change(() -> bench.device.config().set("capacity", 3));
         bench.transport.readConfig(0, new byte[8]);

@@ -47,7 +47,7 @@ class LegacyTest {
   void theQueueIsInOnePieceOfTheDevicesSize(boolean bigEndian) throws IOException {
     try (Bench bench = bench(bigEndian)) {
       EchoDriver.negotiate(bench.transport);
-      QueueRequest small = new QueueRequest("small", 4, 1, null, bench.owner());
+      QueueRequest small = new QueueRequest("small", 4, 1, null, bench.owner);
       QueueLayout layout = bench.transport.findQueues(List.of(small)).getFirst().layout();
       int size = EchoDevice.MAX_SIZE;
       assertEquals(size, layout.size());

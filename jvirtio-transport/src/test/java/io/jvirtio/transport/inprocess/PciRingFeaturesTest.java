@@ -41,7 +41,7 @@ class PciRingFeaturesTest {
 
   private static void awaitAll(EchoType type, int queue) {
     EchoDriver driver = type.drivers.get(queue);
-    Bench.await("queue " + queue, type.owner(), driver::isDone);
+    EchoBench.await("queue " + queue, type.owner(), driver::isDone);
     assertNull(driver.mismatch);
     assertNull(driver.broken);
   }

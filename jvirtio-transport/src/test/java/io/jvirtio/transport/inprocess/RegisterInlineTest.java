@@ -52,7 +52,7 @@ class RegisterInlineTest {
       assertEquals(RegisterBench.DEVICE_ID, bench.transport.deviceId());
       assertEquals(0x1af4, bench.transport.vendorId());
       for (FeatureBits without : List.of(FeatureBits.NONE, PACKED, FeatureBits.NONE)) {
-        bench.start(20, without);
+        bench.startWithout(20, without);
         bench.sendAndAwait(5_000);
         bench.transport.reset();
         bench.transport.deleteQueues();
@@ -117,7 +117,7 @@ class RegisterInlineTest {
       bench.start(8);
       bench.device.hold(5);
       bench.send(8);
-      ((InlineOwner) bench.owner).runUntil(() -> bench.device.held.get() == 8, Bench.DEADLINE);
+      ((InlineOwner) bench.owner).runUntil(() -> bench.device.held.get() == 8, EchoBench.DEADLINE);
       bench.transport.reset();
       assertEquals(0, bench.device.held.get());
       assertEquals(0, bench.transport.status());
@@ -207,7 +207,7 @@ class RegisterInlineTest {
       ((InlineOwner) bench.owner).runUntilIdle();
       assertEquals(FaultReason.DEVICE_GONE, bench.driver().broken.reason());
       bench.transport.deleteQueues();
-      assertThrows(IOException.class, () -> bench.transport.reconnect(Bench.DEADLINE));
+      assertThrows(IOException.class, () -> bench.transport.reconnect(EchoBench.DEADLINE));
       assertEquals(1, bench.recorder.lost.size());
     }
   }
@@ -252,7 +252,7 @@ class RegisterInlineTest {
     assertFalse(bench.queue().kick());
     assertThrows(IOException.class, bench.transport::status);
     assertThrows(IOException.class, bench.transport::reset);
-    assertThrows(IOException.class, () -> bench.transport.reconnect(Bench.DEADLINE));
+    assertThrows(IOException.class, () -> bench.transport.reconnect(EchoBench.DEADLINE));
     assertThrows(IOException.class, () -> bench.transport.readConfig(0, new byte[1]));
     assertThrows(IOException.class, () -> memory.allocate(64 << 20, 1));
     assertEquals(List.of(), bench.recorder.lost);

@@ -9,7 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.driver.DriverDevice.State;
 import io.jvirtio.driver.DriverQueueSet;
-import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
@@ -62,7 +61,7 @@ class RegisterThreadedTest {
     bench(kind, 2);
     for (int depth : new int[] {1, 3, 20}) {
       for (FeatureBits without : List.of(FeatureBits.NONE, eventIdx)) {
-        bench.start(depth, without);
+        bench.startWithout(depth, without);
         bench.sendAndAwait(3000);
         bench.transport.reset();
         bench.transport.deleteQueues();
@@ -83,69 +82,19 @@ class RegisterThreadedTest {
   @ParameterizedTest
   @MethodSource("all")
   void resetsWithRequestsInFlight(RegisterKind kind) throws IOException {
-    bench(kind, 2);
-    for (int i = 0; i < 10; i++) {
-      bench.start(10);
-      bench.send(1_000_000_000);
-      long some = i * 20;
-      bench.until("some back", () -> bench.driver().completed >= some);
-      bench.transport.reset();
-      for (int q = 0; q < 2; q++) {
-        EchoDriver driver = bench.drivers.get(q);
-        DriverQueue queue = bench.queues.get(q);
-        bench.until("told", () -> driver.broken != null);
-        assertNull(driver.mismatch);
-        bench.onOwner(() -> driver.detach(queue));
-        assertEquals(0, driver.inFlight());
-      }
-      bench.transport.deleteQueues();
-    }
-    bench.start(10);
-    bench.sendAndAwait(1000);
+    bench(kind, 2).resetInFlight(10);
   }
 
   @ParameterizedTest
   @MethodSource("modern")
   void aQueueIsResetAndResizedWhileTheOtherRuns(RegisterKind kind) throws IOException {
-    bench(kind, 2).start(10);
-    EchoDriver other = bench.drivers.get(1);
-    DriverQueue busy = bench.queues.get(1);
-    bench.onOwner(() -> other.send(busy, 1_000_000_000));
-    int[] sizes = {64, 4, 32, 8};
-    for (int size : sizes) {
-      bench.onOwner(() -> bench.driver().send(bench.queue(), 100));
-      bench.transport.resetQueue(0);
-      bench.onOwner(
-          () -> {
-            try {
-              bench.driver().take();
-            } catch (PeerFault fault) {
-              throw new AssertionError(fault);
-            }
-            bench.driver().detach(bench.queue());
-          });
-      assertNull(bench.driver().mismatch);
-      bench.transport.enableQueue(0, size);
-      bench.onOwner(() -> bench.driver().send(bench.queue(), 200));
-      bench.until("back", bench.driver()::isDone);
-    }
-    long before = other.completed;
-    bench.until("the other queue goes on", () -> other.completed > before);
-    assertNull(other.broken);
+    bench(kind, 2).start(10).resizeWhileTheOtherRuns(4);
   }
 
   @ParameterizedTest
   @MethodSource("all")
   void queuesMoveBetweenOwnersWhileTheyRun(RegisterKind kind) throws IOException {
-    bench(kind, 1).start(2);
-    EventLoop[] owners = {(EventLoop) bench.owner, loops.start("other", LoopMode.EVENT)};
-    for (int i = 1; i <= 51; i++) {
-      DriverQueue queue = bench.queue();
-      DriverQueueSet.onOwner(owners[(i + 1) % 2], () -> bench.driver().send(queue, 50));
-      bench.transport.setOwner(0, owners[i % 2]);
-      bench.transport.synchronizeCallbacks();
-      bench.awaitAll();
-    }
+    bench(kind, 1).start(2).moveWhileItRuns(loops.start("other", LoopMode.EVENT), 51, 50);
   }
 
   @ParameterizedTest
@@ -153,23 +102,7 @@ class RegisterThreadedTest {
   void configurationChangesComeFromAnyThread(RegisterKind kind) throws Exception {
     bench(kind, 1).start(2);
     bench.send(5_000);
-    Thread changes =
-        Thread.ofPlatform()
-            .start(
-                () -> {
-                  for (int i = 1; i <= 200; i++) {
-                    long capacity = i;
-                    bench
-                        .device
-                        .config()
-                        .change(() -> bench.device.config().set("capacity", capacity));
-                  }
-                });
-    byte[] capacity = new byte[8];
-    while (changes.isAlive()) {
-      bench.transport.readConfig(0, capacity);
-    }
-    changes.join();
+    bench.changeConfiguration(200);
     bench.awaitAll();
     // Several may be told as one, but not the last as none.
     int told = bench.recorder.changes.get();

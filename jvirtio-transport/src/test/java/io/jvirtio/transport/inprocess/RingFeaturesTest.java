@@ -92,7 +92,7 @@ class RingFeaturesTest {
 
   private void awaitAll(int queue) {
     EchoDriver driver = driver(queue);
-    Bench.await("queue " + queue, type.owner(), driver::isDone);
+    EchoBench.await("queue " + queue, type.owner(), driver::isDone);
     assertNull(driver.mismatch);
     assertNull(driver.broken);
   }
@@ -149,7 +149,7 @@ class RingFeaturesTest {
     start(1, owner, owner, features(RingFormat.PACKED, VIRTIO_F_SUSPEND));
     echo.hold(5);
     send(0, 8);
-    owner.runUntil(() -> echo.held.get() == 8, Bench.DEADLINE);
+    owner.runUntil(() -> echo.held.get() == 8, EchoBench.DEADLINE);
     assertEquals(8, echo.held.get());
     device.suspend(SOON);
     assertEquals(0, echo.held.get());
@@ -272,7 +272,7 @@ class RingFeaturesTest {
       }
     }
     long then = before;
-    Bench.await(
+    EchoBench.await(
         "the others go on", type.owner(), () -> driver(1).completed + driver(2).completed > then);
     for (int i = 0; i < 3; i++) {
       assertNull(driver(i).mismatch);

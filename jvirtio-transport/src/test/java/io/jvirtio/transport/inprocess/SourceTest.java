@@ -151,7 +151,7 @@ class SourceTest {
           LockSupport.parkNanos(100_000);
         }
         assertTrue(
-            System.nanoTime() - start < Bench.DEADLINE.toNanos(), "stuck at " + reader.taken);
+            System.nanoTime() - start < EchoBench.DEADLINE.toNanos(), "stuck at " + reader.taken);
       }
       assertNull(reader.mismatch);
       assertEquals(BUFFERS, queue.counters().used());

@@ -10,8 +10,6 @@ import io.jvirtio.driver.DriverQueueSet;
 import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.LoopMode;
 import io.jvirtio.memory.FaultReason;
-import io.jvirtio.memory.PeerFault;
-import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.RingFormat;
@@ -131,7 +129,7 @@ class ThreadedTest {
     }
     bench.device.hold(5);
     bench.send(8);
-    assertTrue(loop.runUntil(() -> bench.device.held.get() == 8, Bench.DEADLINE));
+    assertTrue(loop.runUntil(() -> bench.device.held.get() == 8, EchoBench.DEADLINE));
     bench.transport.reset();
     assertEquals(0, bench.device.held.get());
   }
@@ -139,8 +137,8 @@ class ThreadedTest {
   /** What comes without a notification would be found too, at the deadline: that is too late. */
   private void runUntilDone(EventLoop loop) {
     long start = System.nanoTime();
-    assertTrue(loop.runUntil(bench.driver()::isDone, Bench.DEADLINE));
-    assertTrue(System.nanoTime() - start < Bench.DEADLINE.toNanos());
+    assertTrue(loop.runUntil(bench.driver()::isDone, EchoBench.DEADLINE));
+    assertTrue(System.nanoTime() - start < EchoBench.DEADLINE.toNanos());
   }
 
   @Test
@@ -158,27 +156,7 @@ class ThreadedTest {
   @ParameterizedTest
   @EnumSource
   void resetsWithRequestsInFlight(LoopMode mode) throws IOException {
-    bench(mode, 2);
-    for (int i = 0; i < 50; i++) {
-      bench.start(10);
-      bench.send(1_000_000_000);
-      long some = i * 20;
-      bench.until("some back", () -> bench.driver().completed >= some);
-      bench.transport.reset();
-      for (EchoDriver driver : bench.drivers) {
-        bench.until("told", () -> driver.broken != null);
-        assertNull(driver.mismatch);
-      }
-      for (int q = 0; q < 2; q++) {
-        EchoDriver driver = bench.drivers.get(q);
-        DriverQueue queue = bench.queues.get(q);
-        bench.onOwner(() -> driver.detach(queue));
-        assertEquals(0, driver.inFlight());
-      }
-      bench.transport.deleteQueues();
-    }
-    bench.start(10);
-    bench.sendAndAwait(1000);
+    bench(mode, 2).resetInFlight(50);
   }
 
   @Test
@@ -204,32 +182,7 @@ class ThreadedTest {
   @ParameterizedTest
   @EnumSource
   void aQueueIsResetAndResizedWhileTheOtherRuns(LoopMode mode) throws IOException {
-    bench(mode, 2).start(10);
-    EchoDriver other = bench.drivers.get(1);
-    DriverQueue busy = bench.queues.get(1);
-    bench.onOwner(() -> other.send(busy, 1_000_000_000));
-    int[] sizes = {64, 4, 32, 8};
-    for (int i = 0; i < 40; i++) {
-      bench.onOwner(() -> bench.driver().send(bench.queue(), 100));
-      bench.transport.resetQueue(0);
-      bench.onOwner(
-          () -> {
-            try {
-              bench.driver().take();
-            } catch (PeerFault fault) {
-              throw new AssertionError(fault);
-            }
-            bench.driver().detach(bench.queue());
-          });
-      assertNull(bench.driver().mismatch);
-      bench.transport.enableQueue(0, sizes[i % sizes.length]);
-      assertEquals(sizes[i % sizes.length], bench.queue().size());
-      bench.onOwner(() -> bench.driver().send(bench.queue(), 200));
-      bench.until("back", bench.driver()::isDone);
-    }
-    long before = other.completed;
-    bench.until("the other queue goes on", () -> other.completed > before);
-    assertNull(other.broken);
+    bench(mode, 2).start(10).resizeWhileTheOtherRuns(40);
   }
 
   @ParameterizedTest
@@ -276,40 +229,14 @@ class ThreadedTest {
   @ParameterizedTest
   @EnumSource
   void queuesMoveBetweenOwnersWhileTheyRun(LoopMode mode) throws IOException {
-    bench(mode, 1).start(2);
-    EventLoop[] owners = {(EventLoop) bench.owner(), loops.start("other", mode)};
-    for (int i = 1; i <= 201; i++) {
-      DriverQueue queue = bench.queue();
-      DriverQueueSet.onOwner(owners[(i + 1) % 2], () -> bench.driver().send(queue, 200));
-      bench.transport.setOwner(0, owners[i % 2]);
-      bench.transport.synchronizeCallbacks();
-      // Only the owner of now is woken, or nothing comes any more.
-      bench.awaitAll();
-    }
-    bench.awaitAll();
+    bench(mode, 1).start(2).moveWhileItRuns(loops.start("other", mode), 201, 200);
   }
 
   @Test
   void aConfigurationChangeComesFromAnyThread() throws Exception {
     bench(LoopMode.EVENT, 1).start(2);
     bench.send(20_000);
-    Thread changes =
-        Thread.ofPlatform()
-            .start(
-                () -> {
-                  for (int i = 1; i <= 1000; i++) {
-                    long capacity = i * 0x1_0000_0001L;
-                    bench
-                        .device
-                        .config()
-                        .change(() -> bench.device.config().set("capacity", capacity));
-                  }
-                });
-    byte[] capacity = new byte[8];
-    while (changes.isAlive()) {
-      bench.transport.readConfig(0, capacity);
-    }
-    changes.join();
+    bench.changeConfiguration(1000);
     assertEquals(1000, bench.recorder.changes.get());
     assertEquals(1000, bench.transport.configGeneration());
     bench.awaitAll();
@@ -318,7 +245,7 @@ class ThreadedTest {
   @Test
   void anOwnerMayAllocateAndReadWhileTheControlThreadIsBusy() throws IOException {
     bench(LoopMode.EVENT, 1).start(4);
-    EventLoop driver = (EventLoop) bench.owner();
+    EventLoop driver = (EventLoop) bench.owner;
     List<IOException> failures = new ArrayList<>();
     for (int i = 0; i < 50; i++) {
       driver.execute(

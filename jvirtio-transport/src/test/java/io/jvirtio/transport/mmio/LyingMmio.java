@@ -2,9 +2,9 @@
 package io.jvirtio.transport.mmio;
 
 import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.transport.LyingMemory;
 import io.jvirtio.transport.RegisterWindow;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -36,22 +36,6 @@ final class LyingMmio implements MmioAccess, RegisterWindow {
   /** One access. */
   record Access(boolean write, int offset, int width, long value) {}
 
-  private static final class Memory extends DriverMemory {
-    private final Arena arena = Arena.ofAuto();
-    private long next;
-
-    Memory(long base) {
-      next = base;
-    }
-
-    @Override
-    protected Region grow(long bytes) {
-      long size = bytes + 0xfffff & -0x100000L;
-      next += size;
-      return new Region(arena.allocate(size, 4096), next - size);
-    }
-  }
-
   private final byte[] bytes = new byte[0x200];
   private final Map<Integer, LongSupplier> lies = new HashMap<>();
   private final DriverMemory memory;
@@ -76,7 +60,7 @@ final class LyingMmio implements MmioAccess, RegisterWindow {
    * @param memoryBase where its memory begins
    */
   LyingMmio(int version, long memoryBase) {
-    memory = new Memory(memoryBase);
+    memory = new LyingMemory(memoryBase);
     set(0, 0x74726976).set(VERSION, version).set(DEVICE_ID, 2).set(0xc, 0x1234);
     lie(QUEUE_SIZE_MAX, () -> get(QUEUE_SEL, 4) < 2 ? 16 : 0);
     lie(0x10, () -> version == 2 && get(0x14, 4) == 1 ? 1 | 1 << 8 : 0);

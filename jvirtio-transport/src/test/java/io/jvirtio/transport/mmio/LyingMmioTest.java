@@ -11,18 +11,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.driver.DriverDevice;
 import io.jvirtio.driver.QueueRequest;
-import io.jvirtio.driver.TransportListener;
-import io.jvirtio.driver.UsedBufferHandler;
 import io.jvirtio.memory.FaultReason;
-import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.VirtioBlk;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.BrokenQueues;
+import io.jvirtio.transport.Recorder;
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -42,21 +40,9 @@ class LyingMmioTest {
       FeatureBits.of(ReservedFeatures.VIRTIO_F_VERSION_1, ReservedFeatures.VIRTIO_F_RING_RESET);
 
   private final InlineOwner owner = new InlineOwner();
-  private final List<IOException> lost = new ArrayList<>();
-  private final List<PeerFault> broken = new ArrayList<>();
+  private final Recorder told = new Recorder();
+  private final BrokenQueues broken = new BrokenQueues();
   private LyingMmio mmio = new LyingMmio(2);
-  private int changes;
-
-  private final UsedBufferHandler handler =
-      new UsedBufferHandler() {
-        @Override
-        public void used(DriverQueue queue) {}
-
-        @Override
-        public void broken(DriverQueue queue, PeerFault fault) {
-          broken.add(fault);
-        }
-      };
 
   private MmioDriverTransport open() throws IOException {
     return open(OPTIONS);
@@ -64,26 +50,12 @@ class LyingMmioTest {
 
   private MmioDriverTransport open(MmioDriverOptions options) throws IOException {
     MmioDriverTransport transport = new MmioDriverTransport(mmio, options);
-    transport.setListener(
-        new TransportListener() {
-          @Override
-          public void configurationChanged() {
-            changes++;
-          }
-
-          @Override
-          public void queueBroken(int queue, PeerFault fault) {}
-
-          @Override
-          public void lost(IOException reason) {
-            lost.add(reason);
-          }
-        });
+    transport.setListener(told);
     return transport;
   }
 
   private List<DriverQueue> find(MmioDriverTransport transport, int queues) throws IOException {
-    QueueRequest request = new QueueRequest("lied to", 0, 3, handler, owner);
+    QueueRequest request = new QueueRequest("lied to", 0, 3, broken, owner);
     return transport.findQueues(Collections.nCopies(queues, request));
   }
 
@@ -155,7 +127,7 @@ class LyingMmioTest {
     mmio.lie(LyingMmio.STATUS, 0x10f);
     fails("status is ACKNOWLEDGE|DRIVER|DRIVER_OK|FEATURES_OK", transport::reset);
     fails("reset is not done", transport::reset);
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
     transport.close();
     assertTrue(mmio.closed);
   }
@@ -168,9 +140,9 @@ class LyingMmioTest {
     find(transport, 2);
     mmio.lie(LyingMmio.STATUS, 0xffff_ffffL).lie(LyingMmio.INTERRUPT_STATUS, 0xffff_ffffL);
     mmio.handler.run();
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
     owner.runUntilIdle();
-    assertEquals(FaultReason.DEVICE_GONE, broken.getFirst().reason());
+    assertEquals(FaultReason.DEVICE_GONE, broken.faults.getFirst().reason());
     fails("cannot be reached", transport::queueCount);
     fails("cannot be reached", transport::status);
     transport.deleteQueues();
@@ -192,15 +164,15 @@ class LyingMmioTest {
     DriverQueue queue = find(transport, 1).getFirst();
     mmio.unreachable = true;
     mmio.handler.run();
-    assertEquals(1, lost.size());
-    assertTrue(lost.getFirst().getMessage().contains("the wire is cut"));
+    assertEquals(1, told.lost.size());
+    assertTrue(told.lost.getFirst().getMessage().contains("the wire is cut"));
     assertFalse(queue.notifyDevice());
     assertTrue(queue.isBroken());
     fails("the wire is cut", () -> transport.readConfig(0, new byte[1]));
     transport.deleteQueues();
     transport.close();
     assertTrue(mmio.closed);
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
   }
 
   @ParameterizedTest
@@ -242,7 +214,7 @@ class LyingMmioTest {
     assertNull(mmio.handler);
     assertEquals(List.of(), mmio.writes(LyingMmio.QUEUE_READY));
     assertEquals(List.of(), mmio.writes(LyingMmio.QUEUE_PFN));
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
   }
 
   @Test
@@ -263,7 +235,7 @@ class LyingMmioTest {
     fails("queue 1: the device has it enabled after its reset", () -> transport.resetQueue(1));
     mmio.lie(LyingMmio.STATUS, 0xffff_ffffL).lie(LyingMmio.QUEUE_RESET, 0xffff_ffffL);
     fails("all ones", () -> transport.resetQueue(1));
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
     transport.close();
   }
 
@@ -290,7 +262,7 @@ class LyingMmioTest {
       mmio.lie(LyingMmio.GENERATION, 0xffff_ffffL); // is one as good as any
       device.config().get("capacity");
     }
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
   }
 
   @Test
@@ -307,16 +279,16 @@ class LyingMmioTest {
     mmio.lie(LyingMmio.INTERRUPT_STATUS, 0xffff_fff2L).lie(LyingMmio.STATUS, 0);
     for (int i = 1; i <= 3; i++) {
       mmio.handler.run();
-      assertEquals(i, changes);
+      assertEquals(i, told.changes.get());
     }
     assertEquals(List.of(2L, 2L, 2L), mmio.writes(LyingMmio.INTERRUPT_ACK));
     mmio.lie(LyingMmio.INTERRUPT_STATUS, 0xffff_fff0L);
     mmio.handler.run();
     mmio.lie(LyingMmio.INTERRUPT_STATUS, 0);
     mmio.handler.run();
-    assertEquals(3, changes);
+    assertEquals(3, told.changes.get());
     assertEquals(3, mmio.writes(LyingMmio.INTERRUPT_ACK).size());
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
     transport.close();
   }
 

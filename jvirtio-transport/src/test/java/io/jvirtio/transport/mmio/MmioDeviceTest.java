@@ -14,6 +14,7 @@ import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.TestDevice;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Set;
@@ -46,7 +47,7 @@ class MmioDeviceTest {
   void saysWhatItIs() {
     assertEquals(0x74726976, rig.get(0));
     assertEquals(2, rig.get(4));
-    assertEquals(MmioTestDevice.TYPE, rig.get(8));
+    assertEquals(MmioRig.TYPE, rig.get(8));
     assertEquals(0x1af4, rig.get(0xc));
     assertEquals(0x200, rig.mmio.size());
     try (MmioRig other = new MmioRig(MmioOptions.defaults().withVendorId(-2))) {
@@ -89,7 +90,7 @@ class MmioDeviceTest {
   @Test
   void featuresAreShownByTheWord() {
     assertEquals(rig.mmio.host().deviceFeatures(), rig.offered());
-    assertTrue(rig.offered().has(MmioTestDevice.FEATURE));
+    assertTrue(rig.offered().has(TestDevice.FEATURE));
     for (long select : new long[] {4, 0x7fff_ffff, 0xffff_ffffL}) {
       rig.set(0x14, select);
       rig.set(0x24, select);
@@ -126,7 +127,7 @@ class MmioDeviceTest {
       text = "The device MUST NOT access virtqueue contents when QueueReady is zero (0x0).")
   void queuesAreSetUpAndStopped() {
     rig.set(0x30, 1);
-    assertEquals(MmioTestDevice.MAX_SIZE, rig.get(0x34));
+    assertEquals(TestDevice.MAX_SIZE, rig.get(0x34));
     for (int size : new int[] {0, 7, 32, -1}) {
       rig.set(0x38, size);
     }
@@ -412,7 +413,7 @@ class MmioDeviceTest {
 
   @Test
   void sharedMemoryIsWhereTheMachineHasIt() {
-    MmioTestDevice device = new MmioTestDevice(1);
+    TestDevice device = new TestDevice(MmioRig.TYPE, 1);
     device.shared =
         List.of(
             new SharedMemory(3, Arena.ofAuto().allocate(0x3000)),

@@ -9,6 +9,7 @@ import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.TestDevice;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -44,8 +45,8 @@ class MmioLegacyDeviceTest {
       for (int queue = 0; queue < 2; queue++) {
         rig.set(0x30, queue);
         assertEquals(0, rig.get(0x40));
-        assertEquals(MmioTestDevice.MAX_SIZE, rig.get(0x34));
-        rig.set(0x38, MmioTestDevice.MAX_SIZE);
+        assertEquals(TestDevice.MAX_SIZE, rig.get(0x34));
+        rig.set(0x38, TestDevice.MAX_SIZE);
         rig.set(0x3c, MmioRig.PAGE);
         rig.set(0x40, rig.descriptors(queue) / MmioRig.PAGE);
         assertEquals(rig.descriptors(queue) / MmioRig.PAGE, rig.get(0x40));
@@ -95,7 +96,7 @@ class MmioLegacyDeviceTest {
     assertEquals(0, offered.low() >>> 32);
     assertEquals(0, offered.high());
     assertTrue((offered.low() & ANY_LAYOUT) != 0);
-    assertTrue(offered.has(MmioTestDevice.FEATURE));
+    assertTrue(offered.has(TestDevice.FEATURE));
     rig.set(0x70, 3);
     rig.accept(offered);
     assertEquals(0, rig.ignored());
@@ -103,7 +104,7 @@ class MmioLegacyDeviceTest {
     rig.set(0x20, 1);
     assertEquals(1, rig.ignored());
     assertFalse(rig.mmio.host().driverFeatures().has(ReservedFeatures.VIRTIO_F_VERSION_1));
-    assertTrue(rig.mmio.host().driverFeatures().has(MmioTestDevice.FEATURE));
+    assertTrue(rig.mmio.host().driverFeatures().has(TestDevice.FEATURE));
   }
 
   @Test
@@ -153,7 +154,7 @@ class MmioLegacyDeviceTest {
     assertEquals(0, rig.get(0x40));
     // The used ring lies 4096 bytes behind the start, with pages of 512 bytes too.
     rig.set(0x28, 512);
-    rig.set(0x38, MmioTestDevice.MAX_SIZE);
+    rig.set(0x38, TestDevice.MAX_SIZE);
     rig.set(0x40, rig.descriptors(0) / 512);
     assertEquals(rig.descriptors(0) / 512, rig.get(0x40));
     rig.set(0x70, LIVE);

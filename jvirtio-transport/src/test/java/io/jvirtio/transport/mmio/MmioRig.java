@@ -7,6 +7,7 @@ import io.jvirtio.memory.MemoryRegion;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.SplitRing;
+import io.jvirtio.transport.TestDevice;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -15,12 +16,15 @@ import java.util.List;
 
 /** A device behind mmio registers, and a driver of it that writes registers by hand. */
 final class MmioRig implements AutoCloseable {
+  /** Of the entropy device, which has no features of its own. */
+  static final int TYPE = 4;
+
   static final long RAM = 0x1_0000_0000L;
   static final int PAGE = 4096;
   private static final long RAM_BYTES = 1 << 20;
   private static final long QUEUE_BYTES = 0x4000;
 
-  final MmioTestDevice device;
+  final TestDevice device;
   final InlineOwner owner = new InlineOwner();
   final MmioDevice mmio;
 
@@ -33,10 +37,10 @@ final class MmioRig implements AutoCloseable {
   private long ignoredBefore;
 
   MmioRig(MmioOptions options) {
-    this(options, new MmioTestDevice(2));
+    this(options, new TestDevice(TYPE, 2));
   }
 
-  MmioRig(MmioOptions options, MmioTestDevice device) {
+  MmioRig(MmioOptions options, TestDevice device) {
     this.device = device;
     this.legacy = options.isLegacy();
     this.available = new int[device.queueCount()];
@@ -111,17 +115,17 @@ final class MmioRig implements AutoCloseable {
   }
 
   private long driverArea(int queue) {
-    return descriptors(queue) + SplitRing.descSize(MmioTestDevice.MAX_SIZE);
+    return descriptors(queue) + SplitRing.descSize(TestDevice.MAX_SIZE);
   }
 
   private long deviceArea(int queue) {
-    return descriptors(queue) + SplitRing.legacyUsedOffset(MmioTestDevice.MAX_SIZE, PAGE);
+    return descriptors(queue) + SplitRing.legacyUsedOffset(TestDevice.MAX_SIZE, PAGE);
   }
 
   /** Places a queue, and says how large it is. */
   void configure(int queue) {
     set(0x30, queue);
-    set(0x38, MmioTestDevice.MAX_SIZE);
+    set(0x38, TestDevice.MAX_SIZE);
     if (legacy) {
       set(0x28, PAGE);
       set(0x3c, PAGE);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.SharedMemory;
 import io.jvirtio.driver.SharedMemoryRegion;
+import io.jvirtio.transport.TestDevice;
 import io.jvirtio.transport.inprocess.InProcessMmio;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -20,7 +21,7 @@ class MmioSharedMemoryTest {
   @Test
   void bothSidesSeeTheSame() throws IOException {
     MemorySegment memory = Arena.ofAuto().allocate(0x2000);
-    MmioTestDevice device = new MmioTestDevice(1);
+    TestDevice device = new TestDevice(MmioRig.TYPE, 1);
     device.shared = List.of(new SharedMemory(3, memory));
     MmioOptions options = MmioOptions.defaults().withSharedMemory(3, 0x40_0000_0000L);
     try (MmioDriverTransport transport =
@@ -36,7 +37,7 @@ class MmioSharedMemoryTest {
 
   @Test
   void theLegacyInterfaceHasNone() throws IOException {
-    MmioTestDevice device = new MmioTestDevice(1);
+    TestDevice device = new TestDevice(MmioRig.TYPE, 1);
     device.shared = List.of(new SharedMemory(3, Arena.ofAuto().allocate(64)));
     InProcessMmio place = new InProcessMmio(device, new InlineOwner(), MmioOptions.legacy());
     try (MmioDriverTransport transport = new MmioDriverTransport(place)) {

@@ -10,6 +10,7 @@ import io.jvirtio.memory.PeerFault;
 import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.TestDevice;
 import org.junit.jupiter.api.Test;
 
 /** The structures of the modern interface. */
@@ -35,7 +36,7 @@ class FunctionCommonTest {
               + " by the driver.")
   void featuresAreShownByTheWord() {
     assertEquals(rig.function.host().deviceFeatures(), rig.offered());
-    assertTrue(rig.offered().has(FunctionDevice.FEATURE));
+    assertTrue(rig.offered().has(TestDevice.FEATURE));
     assertFalse(rig.offered().has(ReservedFeatures.VIRTIO_F_ANY_LAYOUT));
     for (long select : new long[] {4, 0x7fff_ffff, 0xffff_ffffL}) {
       rig.setCommon(0, 4, select);

@@ -11,6 +11,7 @@ import io.jvirtio.device.SharedMemory;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.TestDevice;
 import io.jvirtio.transport.pci.FunctionRig.Structure;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -64,7 +65,7 @@ class FunctionConfigTest {
     for (PciProfile profile : PciProfile.values()) {
       boolean modern = profile == PciProfile.MODERN;
       try (FunctionRig rig =
-          new FunctionRig(FunctionRig.options(profile), new FunctionDevice(type, 1))) {
+          new FunctionRig(FunctionRig.options(profile), new TestDevice(type, 1))) {
         assertEquals(0x1af4, rig.config(0, 2));
         assertEquals(modern ? 0x1040 + type : transitional, rig.config(2, 2));
         assertEquals(modern ? 1 : 0, rig.config(8, 1));
@@ -81,15 +82,15 @@ class FunctionConfigTest {
   void notEveryTypeIsThereInEveryProfile() {
     PciOptions modern = PciOptions.defaults();
     PciOptions old = FunctionRig.options(PciProfile.TRANSITIONAL);
-    for (FunctionDevice device :
-        List.of(new FunctionDevice(16, 1), new FunctionDevice(26, 1), new FunctionDevice(64, 1))) {
+    for (TestDevice device :
+        List.of(new TestDevice(16, 1), new TestDevice(26, 1), new TestDevice(64, 1))) {
       assertThrows(IllegalArgumentException.class, () -> new FunctionRig(old, device));
     }
     assertThrows(
-        IllegalArgumentException.class, () -> new FunctionRig(modern, new FunctionDevice(64, 1)));
-    new FunctionRig(modern, new FunctionDevice(63, 1)).close();
+        IllegalArgumentException.class, () -> new FunctionRig(modern, new TestDevice(64, 1)));
+    new FunctionRig(modern, new TestDevice(63, 1)).close();
     // One that is nobody's may be anything.
-    try (FunctionRig rig = new FunctionRig(old, new FunctionDevice(42, 1))) {
+    try (FunctionRig rig = new FunctionRig(old, new TestDevice(42, 1))) {
       assertEquals(0x103f, rig.config(2, 2));
       assertEquals(42, rig.config(0x2e, 2));
     }
@@ -206,7 +207,7 @@ class FunctionConfigTest {
       section = "Virtio Over PCI Bus / Shared memory capability",
       text = "The cap.id MUST be unique for any one device instance.")
   void capabilitiesSayWhereEverythingIs() {
-    FunctionDevice device = new FunctionDevice(2, 2);
+    TestDevice device = new TestDevice(2, 2);
     device.shared =
         List.of(
             new SharedMemory(7, Arena.ofAuto().allocate(5000)),
@@ -277,7 +278,7 @@ class FunctionConfigTest {
   void everyQueueHasAPlaceForNotifications() {
     for (int multiplier : new int[] {0, 2, 4, 4096}) {
       PciOptions options = PciOptions.defaults().withNotifyMultiplier(multiplier);
-      try (FunctionRig rig = new FunctionRig(options, new FunctionDevice(2, 9))) {
+      try (FunctionRig rig = new FunctionRig(options, new TestDevice(2, 9))) {
         Structure s = rig.structure(FunctionRig.NOTIFY);
         assertEquals(multiplier, rig.config(s.at() + 16, 4));
         assertEquals(0, s.offset() % 4);
@@ -294,7 +295,7 @@ class FunctionConfigTest {
 
   @Test
   void structuresCanBeTooLargeForTheList() {
-    FunctionDevice device = new FunctionDevice(2, 1);
+    TestDevice device = new TestDevice(2, 1);
     List<SharedMemory> many = new ArrayList<>();
     for (int i = 0; i < 9; i++) {
       many.add(new SharedMemory(i, Arena.ofAuto().allocate(1)));

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.TestDevice;
 import io.jvirtio.transport.pci.FunctionRig.Message;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -268,7 +269,7 @@ class FunctionInterruptTest {
 
   @Test
   void thereMayBeManyVectorsOrNone() {
-    FunctionDevice device = new FunctionDevice(2, 1);
+    TestDevice device = new TestDevice(2, 1);
     try (FunctionRig many = new FunctionRig(PciOptions.defaults().withMsixVectors(2048), device)) {
       assertEquals(2047, many.config(many.msix() + 2, 2));
       assertEquals(0x8000, many.config(many.msix() + 8, 4) & ~7);

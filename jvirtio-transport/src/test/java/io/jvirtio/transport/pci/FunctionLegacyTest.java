@@ -9,6 +9,7 @@ import io.jvirtio.spec.DeviceStatus;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.TestDevice;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,7 +38,7 @@ class FunctionLegacyTest {
   private static void prepare(FunctionRig rig) {
     rig.setConfig(4, 2, 7);
     rig.setBar(0, 18, 1, DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER);
-    rig.setBar(0, 4, 4, 1 << FunctionDevice.FEATURE | ANY_LAYOUT);
+    rig.setBar(0, 4, 4, 1 << TestDevice.FEATURE | ANY_LAYOUT);
     place(rig, 0);
     place(rig, 1);
   }
@@ -69,17 +70,17 @@ class FunctionLegacyTest {
     try (FunctionRig rig = rig(profile)) {
       long offered = rig.bar(0, 0, 4);
       assertTrue((offered & ANY_LAYOUT) != 0);
-      assertTrue((offered & 1 << FunctionDevice.FEATURE) != 0);
+      assertTrue((offered & 1 << TestDevice.FEATURE) != 0);
       for (int round = 0; round < 2; round++) {
         prepare(rig);
-        assertEquals(1 << FunctionDevice.FEATURE | ANY_LAYOUT, rig.bar(0, 4, 4));
+        assertEquals(1 << TestDevice.FEATURE | ANY_LAYOUT, rig.bar(0, 4, 4));
         assertEquals(16, rig.bar(0, 12, 2));
         assertEquals(1, rig.bar(0, 14, 2));
         assertEquals((FunctionRig.LOW_RAM + 0x4000) / 4096, rig.bar(0, 8, 4));
         rig.setBar(0, 18, 1, 7);
         transfer(rig, 1);
         assertEquals(1, rig.used(1));
-        assertEquals(FeatureBits.of(FunctionDevice.FEATURE), rig.function.host().driverFeatures());
+        assertEquals(FeatureBits.of(TestDevice.FEATURE), rig.function.host().driverFeatures());
         assertTrue(rig.pin);
         assertEquals(1, rig.bar(0, 19, 1));
         assertFalse(rig.pin);
@@ -112,7 +113,7 @@ class FunctionLegacyTest {
       rig.accept(rig.offered());
       prepare(rig);
       rig.setBar(0, 18, 1, 7);
-      assertEquals(FeatureBits.of(FunctionDevice.FEATURE), rig.function.host().driverFeatures());
+      assertEquals(FeatureBits.of(TestDevice.FEATURE), rig.function.host().driverFeatures());
       assertEquals(7, rig.common(0x14, 1));
       transfer(rig, 0);
       assertEquals(1, rig.used(0));
@@ -150,7 +151,7 @@ class FunctionLegacyTest {
       assertEquals(3, rig.bar(0, 18, 1));
       // Their features are final by then.
       rig.ignored();
-      rig.setBar(0, 4, 4, 1 << FunctionDevice.FEATURE);
+      rig.setBar(0, 4, 4, 1 << TestDevice.FEATURE);
       assertEquals(1, rig.ignored());
       place(rig, 1);
       rig.setBar(0, 18, 1, 7);

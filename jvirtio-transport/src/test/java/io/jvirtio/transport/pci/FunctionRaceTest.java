@@ -9,6 +9,7 @@ import io.jvirtio.device.EventSource;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.GuestMemory;
 import io.jvirtio.transport.AccessCounters;
+import io.jvirtio.transport.TestDevice;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -73,7 +74,7 @@ class FunctionRaceTest {
 
   @Test
   void nothingIsLeftOfAQueueOnceTheStatusIsZero() {
-    FunctionDevice device = new FunctionDevice(2, 2);
+    TestDevice device = new TestDevice(2, 2);
     try (FunctionRig rig = new FunctionRig(PciOptions.defaults().withResets(later), device)) {
       rig.start();
       rig.setCommon(0x16, 2, 1);
@@ -175,7 +176,7 @@ class FunctionRaceTest {
       await(() -> rig.common(0x14, 1) == 0);
       assertEquals(0, rig.common(0x20, 4));
       assertEquals(0, rig.common(0x0c, 4));
-      assertEquals(FunctionDevice.MAX_SIZE, rig.common(0x18, 2));
+      assertEquals(TestDevice.MAX_SIZE, rig.common(0x18, 2));
     }
   }
 

@@ -10,6 +10,7 @@ import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.spec.SplitRing;
 import io.jvirtio.transport.RegisterWindow;
+import io.jvirtio.transport.TestDevice;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -39,7 +40,7 @@ final class FunctionRig implements PciInterrupts, AutoCloseable {
   static final int NO_VECTOR = 0xffff;
   static final int MASTER = 0x6;
 
-  final FunctionDevice device;
+  final TestDevice device;
   final InlineOwner owner = new InlineOwner();
   final PciFunction function;
   final List<Message> messages = new ArrayList<>();
@@ -48,19 +49,19 @@ final class FunctionRig implements PciInterrupts, AutoCloseable {
   private final List<Integer> available = new ArrayList<>();
 
   FunctionRig(PciOptions options) {
-    this(options, new FunctionDevice(2, 2));
+    this(options, new TestDevice(2, 2));
   }
 
-  FunctionRig(PciOptions options, FunctionDevice device) {
+  FunctionRig(PciOptions options, TestDevice device) {
     this(options, device, null);
   }
 
   /** With another owner for all queues. */
   FunctionRig(PciOptions options, QueueOwner other) {
-    this(options, new FunctionDevice(2, 2), other);
+    this(options, new TestDevice(2, 2), other);
   }
 
-  private FunctionRig(PciOptions options, FunctionDevice device, QueueOwner other) {
+  private FunctionRig(PciOptions options, TestDevice device, QueueOwner other) {
     this.device = device;
     QueueOwner every = other == null ? owner : other;
     function = new PciFunction(device, queue -> every, options, this);
@@ -235,11 +236,11 @@ final class FunctionRig implements PciInterrupts, AutoCloseable {
   }
 
   private long driverArea(int queue) {
-    return descriptors(queue) + SplitRing.descSize(FunctionDevice.MAX_SIZE);
+    return descriptors(queue) + SplitRing.descSize(TestDevice.MAX_SIZE);
   }
 
   private long deviceArea(int queue) {
-    return descriptors(queue) + SplitRing.legacyUsedOffset(FunctionDevice.MAX_SIZE, 4096);
+    return descriptors(queue) + SplitRing.legacyUsedOffset(TestDevice.MAX_SIZE, 4096);
   }
 
   void enable(int queue) {

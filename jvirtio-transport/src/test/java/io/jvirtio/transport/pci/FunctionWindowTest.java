@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.device.SharedMemory;
 import io.jvirtio.testkit.Requirement;
 import io.jvirtio.transport.RegisterWindow;
+import io.jvirtio.transport.TestDevice;
 import io.jvirtio.transport.pci.FunctionRig.Structure;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -24,8 +25,8 @@ class FunctionWindowTest {
   private final FunctionRig rig = new FunctionRig(PciOptions.defaults(), withMemory());
   private final int at = rig.structure(FunctionRig.PCI).at();
 
-  private FunctionDevice withMemory() {
-    FunctionDevice device = new FunctionDevice(2, 2);
+  private TestDevice withMemory() {
+    TestDevice device = new TestDevice(2, 2);
     device.shared =
         List.of(
             new SharedMemory(0, Arena.ofAuto().allocate(1)),
@@ -208,7 +209,7 @@ class FunctionWindowTest {
 
   @Test
   void anyOffsetAndAnyWidthIsAnswered() throws IOException {
-    FunctionDevice device = withMemory();
+    TestDevice device = withMemory();
     for (PciProfile profile : PciProfile.values()) {
       try (FunctionRig any = new FunctionRig(FunctionRig.options(profile), device)) {
         hit(any.function.config());

@@ -2,9 +2,9 @@
 package io.jvirtio.transport.pci;
 
 import io.jvirtio.memory.DriverMemory;
+import io.jvirtio.transport.LyingMemory;
 import io.jvirtio.transport.RegisterWindow;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -113,22 +113,6 @@ final class LyingPci implements PciAccess {
     }
   }
 
-  private static final class Memory extends DriverMemory {
-    private final Arena arena = Arena.ofAuto();
-    private long next;
-
-    Memory(long base) {
-      next = base;
-    }
-
-    @Override
-    protected Region grow(long bytes) {
-      long size = bytes + 0xfffff & -0x100000L;
-      next += size;
-      return new Region(arena.allocate(size, 4096), next - size);
-    }
-  }
-
   final Window config = new Window(256);
   final Map<Integer, Window> bars = new TreeMap<>();
   final List<Access> accesses = new ArrayList<>();
@@ -152,7 +136,7 @@ final class LyingPci implements PciAccess {
    * @param memoryBase where its memory begins
    */
   LyingPci(long memoryBase) {
-    memory = new Memory(memoryBase);
+    memory = new LyingMemory(memoryBase);
     config.set(0, 2, 0x1af4).set(2, 2, 0x1044).set(6, 2, 0x10).set(0x2c, 2, 0x1234);
     config.set(0x3d, 1, 1);
     bars.put(BAR, new Window(0x1000));

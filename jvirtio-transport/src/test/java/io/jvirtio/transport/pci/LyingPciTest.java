@@ -11,14 +11,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.jvirtio.device.InlineOwner;
 import io.jvirtio.device.QueueOwner;
 import io.jvirtio.driver.QueueRequest;
-import io.jvirtio.driver.TransportListener;
-import io.jvirtio.driver.UsedBufferHandler;
 import io.jvirtio.memory.FaultReason;
-import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DriverQueue;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
 import io.jvirtio.testkit.Requirement;
+import io.jvirtio.transport.BrokenQueues;
+import io.jvirtio.transport.Recorder;
 import io.jvirtio.transport.pci.PciDriverOptions.Attempt;
 import io.jvirtio.transport.pci.PciDriverOptions.Choice;
 import java.io.IOException;
@@ -46,38 +45,12 @@ class LyingPciTest {
 
   private final LyingPci pci = new LyingPci();
   private final InlineOwner owner = new InlineOwner();
-  private final List<IOException> lost = new ArrayList<>();
-  private final List<PeerFault> broken = new ArrayList<>();
-  private int changes;
-
-  private final UsedBufferHandler handler =
-      new UsedBufferHandler() {
-        @Override
-        public void used(DriverQueue queue) {}
-
-        @Override
-        public void broken(DriverQueue queue, PeerFault fault) {
-          broken.add(fault);
-        }
-      };
+  private final Recorder told = new Recorder();
+  private final BrokenQueues broken = new BrokenQueues();
 
   private PciDriverTransport open(PciDriverOptions options) throws IOException {
     PciDriverTransport transport = new PciDriverTransport(pci, options);
-    transport.setListener(
-        new TransportListener() {
-          @Override
-          public void configurationChanged() {
-            changes++;
-          }
-
-          @Override
-          public void queueBroken(int queue, PeerFault fault) {}
-
-          @Override
-          public void lost(IOException reason) {
-            lost.add(reason);
-          }
-        });
+    transport.setListener(told);
     return transport;
   }
 
@@ -86,7 +59,7 @@ class LyingPciTest {
   }
 
   private QueueRequest request() {
-    return new QueueRequest("lied to", 0, 3, handler, owner);
+    return new QueueRequest("lied to", 0, 3, broken, owner);
   }
 
   private List<DriverQueue> find(PciDriverTransport transport, int queues) throws IOException {
@@ -109,7 +82,7 @@ class LyingPciTest {
     pci.common().lie(LyingPci.STATUS, 0x0f);
     fails("status is ACKNOWLEDGE|DRIVER|DRIVER_OK|FEATURES_OK", transport::reset);
     fails("reset is not done", transport::reset);
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
     transport.close();
     assertTrue(pci.closed);
   }
@@ -120,9 +93,9 @@ class LyingPciTest {
     find(transport, 2);
     pci.common().lie(LyingPci.STATUS, 0xff);
     fails("all ones", transport::status);
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
     owner.runUntilIdle();
-    assertEquals(FaultReason.DEVICE_GONE, broken.getFirst().reason());
+    assertEquals(FaultReason.DEVICE_GONE, broken.faults.getFirst().reason());
     fails("cannot be reached", transport::queueCount);
     fails("cannot be reached", transport::configGeneration);
     transport.deleteQueues();
@@ -166,15 +139,15 @@ class LyingPciTest {
     DriverQueue queue = find(transport, 1).getFirst();
     pci.unreachable = true;
     assertFalse(queue.notifyDevice());
-    assertEquals(1, lost.size());
-    assertTrue(lost.getFirst().getMessage().contains("the wire is cut"));
+    assertEquals(1, told.lost.size());
+    assertTrue(told.lost.getFirst().getMessage().contains("the wire is cut"));
     assertTrue(queue.isBroken());
     fails("the wire is cut", () -> transport.readConfig(0, new byte[1]));
     fails("the wire is cut", transport::reset);
     transport.deleteQueues();
     transport.close();
     assertTrue(pci.closed);
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
   }
 
   @Test
@@ -220,7 +193,7 @@ class LyingPciTest {
     assertEquals(List.of(), pci.vectors);
     assertNull(pci.pin);
     assertEquals(List.of(), pci.writes(pci.common(), LyingPci.QUEUE_ENABLE));
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
   }
 
   @ParameterizedTest
@@ -275,7 +248,7 @@ class LyingPciTest {
     fails("queue 1: the device has it enabled after its reset", () -> transport.resetQueue(1));
     pci.common().lie(LyingPci.STATUS, 0xff).lie(LyingPci.QUEUE_RESET, 0xffff);
     fails("all ones", () -> transport.resetQueue(1));
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
     transport.close();
   }
 
@@ -299,14 +272,14 @@ class LyingPciTest {
                   woken[0] += method.getName().equals("wakeUp") ? 1 : 0;
                   return method.invoke(owner, args);
                 });
-    transport.findQueues(List.of(new QueueRequest("counted", 0, 3, handler, counts)));
+    transport.findQueues(List.of(new QueueRequest("counted", 0, 3, broken, counts)));
     for (int bits = 0; bits < 4; bits++) {
-      changes = 0;
+      told.changes.set(0);
       woken[0] = 0;
       pci.common().lie(LyingPci.ISR, bits);
       pci.pin.run();
       assertEquals(bits & 1, woken[0]);
-      assertEquals(bits >> 1, changes);
+      assertEquals(bits >> 1, told.changes.get());
     }
     transport.close();
   }
@@ -318,16 +291,16 @@ class LyingPciTest {
     pci.common().lie(LyingPci.ISR, 0xff);
     for (int i = 1; i <= 3; i++) {
       pci.pin.run();
-      assertEquals(i, changes);
+      assertEquals(i, told.changes.get());
     }
-    assertEquals(List.of(), lost);
+    assertEquals(List.of(), told.lost);
     pci.common().lie(LyingPci.ISR, 0);
     pci.pin.run();
-    assertEquals(3, changes);
+    assertEquals(3, told.changes.get());
     // The same from a function that is gone.
     pci.common().lie(LyingPci.ISR, 0xff).lie(LyingPci.STATUS, 0xff);
     pci.pin.run();
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
     transport.close();
   }
 
@@ -337,7 +310,7 @@ class LyingPciTest {
     find(transport, 1);
     pci.unreachable = true;
     pci.pin.run();
-    assertEquals(1, lost.size());
+    assertEquals(1, told.lost.size());
     transport.close();
   }
 

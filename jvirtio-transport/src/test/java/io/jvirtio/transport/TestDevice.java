@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package io.jvirtio.transport.mmio;
+package io.jvirtio.transport;
 
 import io.jvirtio.device.ConfigSpace;
 import io.jvirtio.device.QueueHandler;
@@ -14,15 +14,16 @@ import io.jvirtio.spec.Struct;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Uses each buffer at once, or when it is told to. */
-final class MmioTestDevice implements VirtioDevice {
-  /** Of the entropy device, which has no features of its own. */
-  static final int TYPE = 4;
+/** A device behind registers: uses each buffer at once, or when it is told to. */
+public final class TestDevice implements VirtioDevice {
+  /** The only feature bit that it offers. */
+  public static final int FEATURE = 3;
 
-  static final int FEATURE = 3;
-  static final int MAX_SIZE = 16;
+  /** The size of each queue, in descriptors, at most. */
+  public static final int MAX_SIZE = 16;
 
-  final ConfigSpace config =
+  /** Of 20 bytes: with {@code word} the driver can do nothing but read it. */
+  public final ConfigSpace config =
       new ConfigSpace(
               Struct.named("test").le64("big").le32("word").le16("half").u8("mac", 6).size(20))
           .set("big", 0x1122334455667788L)
@@ -32,21 +33,30 @@ final class MmioTestDevice implements VirtioDevice {
           .writable("half", value -> {})
           .writable("mac", value -> {});
 
+  private final int type;
   private final int queues;
-  List<SharedMemory> shared = List.of();
+
+  /** Empty, unless a test says otherwise. */
+  public List<SharedMemory> shared = List.of();
 
   /** Buffers are kept from now on. */
-  volatile boolean holding;
+  public volatile boolean holding;
 
-  int resets;
+  /** How often it was reset. */
+  public int resets;
 
-  MmioTestDevice(int queues) {
+  /** Runs whenever the size of a queue is asked for. */
+  public Runnable onQueueMaxSize = () -> {};
+
+  /** A device of a type, with so many queues. */
+  public TestDevice(int type, int queues) {
+    this.type = type;
     this.queues = queues;
   }
 
   @Override
   public int deviceId() {
-    return TYPE;
+    return type;
   }
 
   @Override
@@ -56,7 +66,13 @@ final class MmioTestDevice implements VirtioDevice {
 
   @Override
   public int queueMaxSize(int queue) {
+    onQueueMaxSize.run();
     return MAX_SIZE;
+  }
+
+  @Override
+  public int notificationConfigData(int queue) {
+    return 0x700 + queue;
   }
 
   @Override
