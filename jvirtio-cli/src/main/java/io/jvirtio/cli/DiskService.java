@@ -71,10 +71,10 @@ record DiskService(CommandSpec spec, Endpoint endpoint, DiskOptions disk, Server
       throws IOException, CliException {
     try (DeviceServer server = factory.start(device);
         SizeWatcher size = new SizeWatcher(disk.image(), device)) {
-      stop.arm(server::stop);
+      stop.arm(server.server()::stop);
       Signals.handle("HUP", size::refresh);
       size.start();
-      endpoint.serve(server, () -> announce(as, backend, device));
+      endpoint.serve(server.server(), () -> announce(as, backend, device));
       LOG.log(Level.INFO, "ends: {0}", device.stats());
       if (how.printStats()) {
         spec.commandLine().getOut().println(Json.of(stats(device.stats(), server)));

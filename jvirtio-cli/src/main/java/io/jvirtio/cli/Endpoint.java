@@ -3,6 +3,7 @@ package io.jvirtio.cli;
 
 import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.LinuxException;
+import io.jvirtio.linux.SocketServer;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.linux.UnixSocket;
 import java.io.IOException;
@@ -50,7 +51,7 @@ final class Endpoint {
    *
    * @param ready runs when there is a socket
    */
-  void serve(DeviceServer server, Runnable ready) throws IOException, CliException {
+  void serve(SocketServer server, Runnable ready) throws IOException, CliException {
     if (fd != null) {
       serveFd(server, ready);
       return;
@@ -61,7 +62,7 @@ final class Endpoint {
     }
   }
 
-  private UnixServerSocket bind(DeviceServer server) throws IOException, CliException {
+  private UnixServerSocket bind(SocketServer server) throws IOException, CliException {
     try {
       return UnixServerSocket.bind(socketPath, server.waker());
     } catch (LinuxException e) {
@@ -69,7 +70,7 @@ final class Endpoint {
     }
   }
 
-  private void serveFd(DeviceServer server, Runnable ready) throws IOException, CliException {
+  private void serveFd(SocketServer server, Runnable ready) throws IOException, CliException {
     Fd inherited = new Fd(fd);
     boolean listening;
     try {

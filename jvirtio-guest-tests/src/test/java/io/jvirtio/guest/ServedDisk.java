@@ -5,12 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.jvirtio.backends.RawFileBackend;
 import io.jvirtio.backends.RawFileOptions;
-import io.jvirtio.cli.DeviceServer;
 import io.jvirtio.device.DeviceHost;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
 import io.jvirtio.devices.blk.BlkRequestType;
 import io.jvirtio.devices.blk.BlockBackend;
+import io.jvirtio.linux.SocketServer;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.ReservedFeatures;
@@ -34,7 +34,7 @@ final class ServedDisk implements AutoCloseable {
   private final BlockBackend backend;
   private final BlkDevice device;
   private final Bus bus;
-  private final DeviceServer server;
+  private final SocketServer server;
   private final Supplier<Stats> stats;
   private final UnixServerSocket listening;
   private final CompletableFuture<Void> served = new CompletableFuture<>();
@@ -112,12 +112,12 @@ final class ServedDisk implements AutoCloseable {
       VfioUserServer whole =
           new VfioUserServer(
               device, bus.options().withRingFeatures(ringFeatures), VfioUserOptions.defaults());
-      server = DeviceServer.of(whole);
+      server = whole;
       stats = () -> Stats.of(whole.stats());
     } else {
       VhostUserServer queues =
           new VhostUserServer(device, VhostUserOptions.defaults().withRingFeatures(ringFeatures));
-      server = DeviceServer.of(queues);
+      server = queues;
       stats = () -> Stats.of(queues.stats());
     }
     listening = UnixServerSocket.bind(socket, server.waker());

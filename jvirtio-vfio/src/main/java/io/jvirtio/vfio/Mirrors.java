@@ -109,6 +109,11 @@ final class Mirrors implements VirtioDevice {
     return device.accepts(negotiated);
   }
 
+  /** The features that were negotiated last, also when the device was reset since. */
+  FeatureBits negotiated() {
+    return features;
+  }
+
   @Override
   public void negotiated(FeatureBits accepted) {
     features = accepted;

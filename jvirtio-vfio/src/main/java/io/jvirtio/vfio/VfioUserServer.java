@@ -7,12 +7,10 @@ import io.jvirtio.linux.Errno;
 import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.FdSink;
-import io.jvirtio.linux.UnixServerSocket;
+import io.jvirtio.linux.SocketServer;
 import io.jvirtio.linux.UnixSocket;
-import io.jvirtio.linux.Waker;
 import io.jvirtio.linux.WokenException;
 import io.jvirtio.memory.PeerFault;
-import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.transport.pci.PciFunction;
 import io.jvirtio.transport.pci.PciOptions;
 import java.io.IOException;
@@ -33,7 +31,7 @@ import java.util.concurrent.Executors;
  * <p>The thread that calls {@link #serve} is the control thread; worker threads own the queues. A
  * client that breaks the protocol loses its connection, and the next one is served.
  */
-public final class VfioUserServer implements AutoCloseable {
+public final class VfioUserServer extends SocketServer {
   private static final Logger LOG = System.getLogger(VfioUserServer.class.getName());
 
   /** How long a client may take from the first byte of a message to its last. */
@@ -41,15 +39,12 @@ public final class VfioUserServer implements AutoCloseable {
 
   private static final int INTERRUPT_PIN = 0x3d;
 
-  private final VfioUserOptions options;
   private final List<EventLoop> workers = new ArrayList<>();
   private final ExecutorService resets =
       Executors.newSingleThreadExecutor(Thread.ofPlatform().name("virtio-reset").factory());
   private final ClientInterrupts interrupts = new ClientInterrupts();
   private final PciFunction function;
   private final Mirrors mirrors;
-  private final Waker waker;
-  private volatile boolean stopping;
 
   // Written by the control thread alone.
   private volatile long sessions;
@@ -57,7 +52,6 @@ public final class VfioUserServer implements AutoCloseable {
   private volatile long refused;
   private volatile long accesses;
   private volatile long protocolFaults;
-  private volatile FeatureBits negotiated = FeatureBits.NONE;
 
   /**
    * Starts the workers.
@@ -69,8 +63,7 @@ public final class VfioUserServer implements AutoCloseable {
    */
   public VfioUserServer(VirtioDevice device, PciOptions pci, VfioUserOptions options)
       throws IOException {
-    this.options = options;
-    this.waker = new Waker();
+    super(options.oneShot());
     this.mirrors = new Mirrors(device);
     interrupts.mirrors(mirrors);
     boolean done = false;
@@ -100,33 +93,7 @@ public final class VfioUserServer implements AutoCloseable {
     return function;
   }
 
-  /** Ends the waits of the sockets that are served: give it to them when they are made. */
-  public Waker waker() {
-    return waker;
-  }
-
-  /**
-   * Accepts clients and serves each until it leaves. Blocks until {@link #stop}, or until the first
-   * has left in one-shot mode.
-   *
-   * @throws IOException when the socket cannot accept any more
-   */
-  public void serve(UnixServerSocket socket) throws IOException {
-    while (!stopping) {
-      try (UnixSocket connection = socket.accept()) {
-        serve(connection);
-      } catch (WokenException e) {
-        if (!stopping) {
-          throw e;
-        }
-      }
-      if (options.oneShot()) {
-        return;
-      }
-    }
-  }
-
-  /** Serves one client until it leaves or {@link #stop}. Blocks. The socket stays the caller's. */
+  @Override
   public void serve(UnixSocket connection) {
     connection.setReceiveTimeout(MESSAGE_DEADLINE);
     connection.setSendTimeout(MESSAGE_DEADLINE);
@@ -137,7 +104,9 @@ public final class VfioUserServer implements AutoCloseable {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment buffer =
           arena.allocate(VfioUserCodec.HEADER_SIZE + VfioUserCodec.MAX_PAYLOAD, 8);
-      while (!stopping && connection.awaitReadable(-1) && step(session, connection, link, buffer)) {
+      while (!isStopping()
+          && connection.awaitReadable(-1)
+          && step(session, connection, link, buffer)) {
         accesses += session.takeAccesses();
       }
     } catch (WokenException e) {
@@ -151,7 +120,6 @@ public final class VfioUserServer implements AutoCloseable {
     } catch (RuntimeException e) {
       LOG.log(Level.ERROR, "session failed", e);
     } finally {
-      noteFeatures();
       session.close();
       LOG.log(Level.INFO, "client disconnected");
     }
@@ -211,13 +179,6 @@ public final class VfioUserServer implements AutoCloseable {
     }
   }
 
-  private void noteFeatures() {
-    FeatureBits last = function.host().driverFeatures();
-    if (!last.isEmpty()) {
-      negotiated = last;
-    }
-  }
-
   /** What happened so far. Any thread. */
   public VfioUserStats stats() {
     DeviceHost host = function.host();
@@ -231,10 +192,9 @@ public final class VfioUserServer implements AutoCloseable {
         throw new IllegalStateException("queue " + i + " exists", e);
       }
     }
-    FeatureBits now = host.driverFeatures();
     return new VfioUserStats(
         sessions,
-        now.isEmpty() ? negotiated : now,
+        mirrors.negotiated(),
         commands,
         refused,
         accesses,
@@ -243,12 +203,6 @@ public final class VfioUserServer implements AutoCloseable {
         chains,
         host.faults(),
         protocolFaults);
-  }
-
-  /** Ends {@link #serve} soon, whatever it waits for. Any thread. */
-  public void stop() {
-    stopping = true;
-    waker.wake();
   }
 
   /** Stops, and ends the workers. Not before {@link #serve} has returned. */
@@ -264,6 +218,6 @@ public final class VfioUserServer implements AutoCloseable {
       worker.close();
     }
     resets.close();
-    waker.close();
+    super.close();
   }
 }

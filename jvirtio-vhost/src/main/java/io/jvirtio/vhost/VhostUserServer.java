@@ -5,9 +5,8 @@ import io.jvirtio.device.VirtioDevice;
 import io.jvirtio.linux.EventLoop;
 import io.jvirtio.linux.Fd;
 import io.jvirtio.linux.FdSink;
-import io.jvirtio.linux.UnixServerSocket;
+import io.jvirtio.linux.SocketServer;
 import io.jvirtio.linux.UnixSocket;
-import io.jvirtio.linux.Waker;
 import io.jvirtio.linux.WokenException;
 import io.jvirtio.memory.PeerFault;
 import java.io.IOException;
@@ -26,7 +25,7 @@ import java.util.List;
  * <p>The thread that calls {@link #serve} is the control thread; worker threads own the queues. A
  * front-end that breaks the protocol loses its connection, and the next one is served.
  */
-public final class VhostUserServer implements AutoCloseable {
+public final class VhostUserServer extends SocketServer {
   private static final Logger LOG = System.getLogger(VhostUserServer.class.getName());
 
   /** The most queues of a device: vring indexes have eight bits in messages with descriptors. */
@@ -38,8 +37,6 @@ public final class VhostUserServer implements AutoCloseable {
   private final VirtioDevice device;
   private final VhostUserOptions options;
   private final List<EventLoop> workers = new ArrayList<>();
-  private final Waker waker;
-  private volatile boolean stopping;
   private VhostUserStats past = VhostUserStats.ZERO;
   private VhostUserSession current;
 
@@ -55,9 +52,9 @@ public final class VhostUserServer implements AutoCloseable {
       throw new IllegalArgumentException(
           device.queueCount() + " queues, vhost-user has at most " + MAX_QUEUES);
     }
+    super(options.oneShot());
     this.device = device;
     this.options = options;
-    this.waker = new Waker();
     int count = Math.min(options.workers(), device.queueCount());
     for (int i = 0; i < count; i++) {
       workers.add(
@@ -69,35 +66,7 @@ public final class VhostUserServer implements AutoCloseable {
     }
   }
 
-  /** Ends the waits of the sockets that are served: give it to them when they are made. */
-  public Waker waker() {
-    return waker;
-  }
-
-  /**
-   * Accepts front-ends and serves each until it leaves. Blocks until {@link #stop}, or until the
-   * first has left in one-shot mode.
-   *
-   * @throws IOException when the socket cannot accept any more
-   */
-  public void serve(UnixServerSocket socket) throws IOException {
-    while (!stopping) {
-      try (UnixSocket connection = socket.accept()) {
-        serve(connection);
-      } catch (WokenException e) {
-        if (!stopping) {
-          throw e;
-        }
-      }
-      if (options.oneShot()) {
-        return;
-      }
-    }
-  }
-
-  /**
-   * Serves one front-end until it leaves or {@link #stop}. Blocks. The socket stays the caller's.
-   */
+  @Override
   public void serve(UnixSocket connection) {
     connection.setReceiveTimeout(MESSAGE_DEADLINE);
     connection.setSendTimeout(MESSAGE_DEADLINE);
@@ -110,7 +79,7 @@ public final class VhostUserServer implements AutoCloseable {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment buffer =
           arena.allocate(VhostUserCodec.HEADER_SIZE + VhostUserCodec.MAX_PAYLOAD, 8);
-      while (!stopping && connection.awaitReadable(-1) && step(session, connection, buffer)) {
+      while (!isStopping() && connection.awaitReadable(-1) && step(session, connection, buffer)) {
         // Each step is one message.
       }
     } catch (WokenException e) {
@@ -213,12 +182,6 @@ public final class VhostUserServer implements AutoCloseable {
     return current == null ? past : past.plus(current.stats());
   }
 
-  /** Ends {@link #serve} soon, whatever it waits for. Any thread. */
-  public void stop() {
-    stopping = true;
-    waker.wake();
-  }
-
   /** Stops, and ends the workers. Not before {@link #serve} has returned. */
   @Override
   public void close() {
@@ -226,6 +189,6 @@ public final class VhostUserServer implements AutoCloseable {
     for (EventLoop worker : workers) {
       worker.close();
     }
-    waker.close();
+    super.close();
   }
 }

@@ -10,6 +10,7 @@ import io.jvirtio.cli.RingChoice;
 import io.jvirtio.device.DeviceHost;
 import io.jvirtio.devices.blk.BlkDevice;
 import io.jvirtio.devices.blk.BlkOptions;
+import io.jvirtio.linux.SocketServer;
 import io.jvirtio.linux.UnixServerSocket;
 import io.jvirtio.vfio.VfioUserOptions;
 import io.jvirtio.vfio.VfioUserServer;
@@ -121,13 +122,13 @@ final class BootRun implements AutoCloseable {
     try (RawFileBackend backend = RawFileBackend.open(how)) {
       BlkDevice device = new BlkDevice(backend, blk);
       try (DeviceServer server = start(device);
-          UnixServerSocket socket = UnixServerSocket.bind(path, server.waker())) {
+          UnixServerSocket socket = UnixServerSocket.bind(path, server.server().waker())) {
         Thread thread =
-            Thread.ofPlatform().daemon().name("serve").start(() -> accept(server, socket));
+            Thread.ofPlatform().daemon().name("serve").start(() -> accept(server.server(), socket));
         try {
           guest(qemu, new Qemu.Disk(path, options.queues(), rings, canInOrder, pci), steps);
         } finally {
-          server.stop();
+          server.server().stop();
           thread.join(SERVER_PATIENCE_MILLIS);
         }
         return new Summary(
@@ -158,7 +159,7 @@ final class BootRun implements AutoCloseable {
     return DeviceServer.of(new VhostUserServer(device, how));
   }
 
-  private static void accept(DeviceServer server, UnixServerSocket socket) {
+  private static void accept(SocketServer server, UnixServerSocket socket) {
     try {
       server.serve(socket);
     } catch (IOException e) {

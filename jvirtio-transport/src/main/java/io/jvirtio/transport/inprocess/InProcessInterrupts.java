@@ -33,6 +33,7 @@ final class InProcessInterrupts implements PciInterrupts {
 
   private final AtomicInteger messages = new AtomicInteger();
   private final AtomicInteger assertions = new AtomicInteger();
+  private final AtomicInteger falls = new AtomicInteger();
   private volatile List<Runnable> vectors = List.of();
   private volatile Runnable pin;
   private volatile boolean level;
@@ -76,7 +77,7 @@ final class InProcessInterrupts implements PciInterrupts {
       List<Runnable> handlers = vectors;
       for (int i = 0; i < handlers.size(); i++) {
         if (due.getAndSet(i, 0) != 0) {
-          handlers.get(i).run();
+          run(handlers.get(i));
         }
       }
       if (messages.get() == seen) {
@@ -85,9 +86,21 @@ final class InProcessInterrupts implements PciInterrupts {
     } while (!messages.compareAndSet(seen, 0));
   }
 
+  /** What a handler throws must not keep the next interrupt from being handled. */
+  private static void run(Runnable handler) {
+    try {
+      handler.run();
+    } catch (RuntimeException bug) {
+      LOG.log(Level.ERROR, "a handler of interrupts failed", bug);
+    }
+  }
+
   @Override
   public void intx(boolean asserted) {
     level = asserted;
+    if (!asserted) {
+      falls.getAndIncrement();
+    }
     if (asserted && pin != null) {
       asserting = Thread.currentThread();
       executor.execute(this::servePin);
@@ -113,9 +126,14 @@ final class InProcessInterrupts implements PciInterrupts {
   /** For as long as the pin is asserted, which does not fall by itself. */
   private void runPin() {
     long start = System.nanoTime();
-    while (pin != null && isAsserted()) {
-      pin.run();
-      if (System.nanoTime() - start > PATIENCE.toNanos()) {
+    int fallen = falls.get();
+    // Another thread may disable it at any moment.
+    for (Runnable handler = pin; handler != null && isAsserted(); handler = pin) {
+      run(handler);
+      if (falls.get() != fallen) {
+        fallen = falls.get();
+        start = System.nanoTime();
+      } else if (System.nanoTime() - start > PATIENCE.toNanos()) {
         LOG.log(Level.ERROR, "nobody cares for the interrupt pin: it is disabled");
         pin = null;
       }
