@@ -29,6 +29,16 @@ public interface QueueHandler {
   }
 
   /**
+   * Used buffers were published, and the driver is to be notified. For handlers whose driver does
+   * not see at once what is published.
+   *
+   * @return false when it may not yet, to be asked again at the next turn
+   */
+  default boolean mayNotify() {
+    return true;
+  }
+
+  /**
    * The owner is about to sleep.
    *
    * @return false when there is something to poll, or nothing would wake the owner for it

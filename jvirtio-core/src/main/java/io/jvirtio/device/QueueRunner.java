@@ -35,6 +35,9 @@ final class QueueRunner implements EventSource {
   private final QueueHandler handler;
   private State state = State.RUNNING;
 
+  /** Waits for {@link QueueHandler#mayNotify}. */
+  private boolean notificationDue;
+
   /** Also read by the control thread. */
   private volatile boolean faulted;
 
@@ -63,8 +66,9 @@ final class QueueRunner implements EventSource {
       if (state == State.RUNNING) {
         handler.available(queue);
       }
-      if (queue.publish()) {
-        listener.usedBuffers(queue.index());
+      notificationDue |= queue.publish();
+      if (notificationDue && handler.mayNotify()) {
+        notifyDriver();
       }
     } catch (PeerFault fault) {
       broken(fault, null);
@@ -80,10 +84,15 @@ final class QueueRunner implements EventSource {
     return worked || queue.counters().chains() != before;
   }
 
+  private void notifyDriver() {
+    notificationDue = false;
+    listener.usedBuffers(queue.index());
+  }
+
   @Override
   public boolean arm() {
     try {
-      if (!handler.arm()) {
+      if (!handler.arm() || notificationDue) {
         return false;
       }
       if (state != State.RUNNING) {
@@ -142,6 +151,9 @@ final class QueueRunner implements EventSource {
 
   private void finish() {
     state = State.STOPPED;
+    if (notificationDue) {
+      notifyDriver(); // rather too early than never
+    }
     try {
       if (queue.isOpen()) {
         // The driver may sleep now: from here on it must ask (or be asked) again.
@@ -162,6 +174,7 @@ final class QueueRunner implements EventSource {
 
   private void broken(PeerFault fault, Throwable bug) {
     queue.close();
+    notificationDue = false;
     if (state == State.RUNNING) {
       state = State.BROKEN;
       faulted = true;

@@ -15,6 +15,7 @@ import io.jvirtio.spec.ReservedFeatures;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 /** When each side notifies the other. */
@@ -40,6 +41,31 @@ class NotificationTest {
     driver.publish();
     bench.run();
     assertEquals(buffers, driver.pollAll().size());
+  }
+
+  @Test
+  void aNotificationWaitsUntilTheHandlerAllowsIt() {
+    for (FeatureBits features : FORMATS) {
+      PuppetDevice device = PuppetDevice.echoing();
+      try (DeviceBench bench = DeviceBench.of(device).features(features).start()) {
+        AtomicInteger asked = new AtomicInteger();
+        device.mayNotify =
+            () -> {
+              assertEquals(0, bench.notifications(0));
+              assertEquals(1, bench.driver(0).pending(), "published before");
+              return asked.incrementAndGet() == 4;
+            };
+        bench.driver(0).chain().readableAt(64, 1).submit();
+        bench.run();
+        assertEquals(4, asked.get());
+        assertEquals(1, bench.notifications(0), "once");
+        // One that is never allowed does not keep the queue from ending.
+        device.mayNotify = () -> asked.incrementAndGet() > 100;
+        bench.driver(0).chain().readableAt(64, 1).submit();
+        bench.host().writeStatus(0);
+        assertEquals(0, bench.host().status());
+      }
+    }
   }
 
   @Test

@@ -12,6 +12,7 @@ import io.jvirtio.spec.FeatureBits;
 import io.jvirtio.spec.Struct;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 
 /** A device that does with its buffers what a test tells it. */
 final class PuppetDevice implements VirtioDevice {
@@ -45,6 +46,7 @@ final class PuppetDevice implements VirtioDevice {
   int resets;
   int stops;
   boolean failStart;
+  BooleanSupplier mayNotify = () -> true;
 
   /** Set while {@link #held} is to be given back: once nothing is to be consumed any more. */
   boolean releaseWhenPolled;
@@ -137,6 +139,11 @@ final class PuppetDevice implements VirtioDevice {
           held.clear();
         }
         return any;
+      }
+
+      @Override
+      public boolean mayNotify() {
+        return mayNotify.getAsBoolean();
       }
 
       @Override

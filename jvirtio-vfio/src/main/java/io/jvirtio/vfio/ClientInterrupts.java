@@ -31,16 +31,10 @@ final class ClientInterrupts implements PciInterrupts {
   private final EventWatch unmaskEvents = new EventWatch(() -> setMasked(false));
   private IrqLine[] vectors = {};
   private boolean hasPin = true;
-  private Mirrors mirrors;
 
   // Under the lock of this object.
   private boolean level;
   private boolean masked;
-
-  /** What interrupts may have to wait for. Before anything else. */
-  void mirrors(Mirrors ofDevice) {
-    mirrors = ofDevice;
-  }
 
   /** Says what the function has, before anything else. */
   void describe(boolean withPin, int msixVectors) {
@@ -81,9 +75,6 @@ final class ClientInterrupts implements PciInterrupts {
     synchronized (this) {
       level = asserted;
     }
-    if (asserted && mirrors.delays(this::triggerPin)) {
-      return;
-    }
     triggerPin();
   }
 
@@ -110,10 +101,7 @@ final class ClientInterrupts implements PciInterrupts {
     if (vector < 0 || vector >= now.length) {
       return;
     }
-    IrqLine line = now[vector];
-    if (!mirrors.delays(line::fire)) {
-      line.fire();
-    }
+    now[vector].fire();
   }
 
   /**

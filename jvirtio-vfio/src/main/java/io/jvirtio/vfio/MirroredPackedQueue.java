@@ -12,7 +12,6 @@ import static io.jvirtio.spec.PackedRing.VIRTQ_DESC_F_WRITE;
 import static io.jvirtio.spec.PackedRing.WRAP;
 
 import io.jvirtio.device.QueueHandler;
-import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
@@ -55,9 +54,8 @@ final class MirroredPackedQueue extends MirroredQueue {
       DmaChannel channel,
       QueueLayout layout,
       QueueHandler handler,
-      DeviceQueue queue,
-      QueueOwner owner) {
-    super(mirrors, channel, layout, handler, queue, owner);
+      DeviceQueue queue) {
+    super(mirrors, channel, layout, handler, queue);
     before = Arena.ofAuto().allocate(PackedRing.descSize(size), DESC_SIZE);
     now = Arena.ofAuto().allocate(PackedRing.descSize(size), DESC_SIZE);
     position = queue.nextIndex() & WRAP - 1;

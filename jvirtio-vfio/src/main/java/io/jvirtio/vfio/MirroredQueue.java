@@ -2,7 +2,6 @@
 package io.jvirtio.vfio;
 
 import io.jvirtio.device.QueueHandler;
-import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
@@ -13,9 +12,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
@@ -52,8 +49,6 @@ abstract class MirroredQueue implements QueueHandler {
   final MemorySegment scratch = Arena.ofAuto().allocate(8, 8);
   private final Mirrors mirrors;
   private final QueueHandler handler;
-  private final QueueOwner owner;
-  private final Deque<Runnable> owed = new ArrayDeque<>();
   private volatile boolean kicked = true;
   private boolean started;
   private boolean dead;
@@ -63,13 +58,11 @@ abstract class MirroredQueue implements QueueHandler {
       DmaChannel channel,
       QueueLayout layout,
       QueueHandler handler,
-      DeviceQueue queue,
-      QueueOwner owner) {
+      DeviceQueue queue) {
     this.mirrors = mirrors;
     this.channel = channel;
     this.layout = layout;
     this.handler = handler;
-    this.owner = owner;
     this.size = queue.size();
     ByteOrder order = queue.bigEndian() ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
     this.le16 = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(order);
@@ -80,10 +73,6 @@ abstract class MirroredQueue implements QueueHandler {
   /** There may be more buffers. Any thread. */
   void kicked() {
     kicked = true;
-  }
-
-  boolean isOwner() {
-    return owner.isOwner();
   }
 
   /** What is in the place of memory of the client, which must be in one piece. */
@@ -114,9 +103,6 @@ abstract class MirroredQueue implements QueueHandler {
       start();
       started = true;
     }
-    if (!owed.isEmpty() && flush()) {
-      payOwed();
-    }
     boolean worked = false;
     if (kicked) {
       kicked = false;
@@ -126,42 +112,34 @@ abstract class MirroredQueue implements QueueHandler {
         kicked = true;
       }
     }
-    worked |= handler.poll();
-    carryOver();
-    return worked;
+    return worked | handler.poll();
   }
 
   @Override
   public void available(DeviceQueue queue) throws PeerFault {
     handler.available(queue);
-    carryOver();
   }
 
-  /** Writes what was pushed to the client, so that it is there when the host notifies. */
-  private void carryOver() {
+  /** Only once the client has what was used: its driver would look, find nothing, and sleep. */
+  @Override
+  public boolean mayNotify() {
     long start = System.nanoTime();
-    while (!flush() && System.nanoTime() - start < PATIENCE_NANOS) {
+    boolean done = flush();
+    while (!done && System.nanoTime() - start < PATIENCE_NANOS) {
       Thread.onSpinWait();
+      done = flush();
     }
-  }
-
-  private void payOwed() {
-    while (!owed.isEmpty()) {
-      owed.remove().run();
-    }
+    return done;
   }
 
   @Override
   public boolean arm() {
-    return handler.arm() && !kicked && owed.isEmpty();
+    return handler.arm() && !kicked;
   }
 
   @Override
   public void stopped() {
     mirrors.ended(this);
-    if (!owed.isEmpty()) {
-      LOG.log(Level.DEBUG, "queue stopped before the client knows all that was used");
-    }
     handler.stopped();
   }
 
@@ -225,19 +203,6 @@ abstract class MirroredQueue implements QueueHandler {
   }
 
   // --- to the client -------------------------------------------------------------------------
-
-  /**
-   * Writes what was used to the client, before an interrupt that tells of it.
-   *
-   * @return whether it is there; else the interrupt is run once it is
-   */
-  boolean flushBefore(Runnable interrupt) {
-    if (flush()) {
-      return true;
-    }
-    owed.add(interrupt);
-    return false;
-  }
 
   private boolean flush() {
     if (dead || !started) {

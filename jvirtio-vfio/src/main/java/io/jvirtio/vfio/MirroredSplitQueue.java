@@ -2,7 +2,6 @@
 package io.jvirtio.vfio;
 
 import io.jvirtio.device.QueueHandler;
-import io.jvirtio.device.QueueOwner;
 import io.jvirtio.memory.FaultReason;
 import io.jvirtio.memory.PeerFault;
 import io.jvirtio.queue.DeviceQueue;
@@ -33,9 +32,8 @@ final class MirroredSplitQueue extends MirroredQueue {
       QueueLayout layout,
       boolean eventIdx,
       QueueHandler handler,
-      DeviceQueue queue,
-      QueueOwner owner) {
-    super(mirrors, channel, layout, handler, queue, owner);
+      DeviceQueue queue) {
+    super(mirrors, channel, layout, handler, queue);
     this.eventIdx = eventIdx;
     this.buffers = new Buffer[size];
     pulled = queue.nextIndex();
@@ -56,6 +54,9 @@ final class MirroredSplitQueue extends MirroredQueue {
     MemorySegment available = availableRing();
     available.set(le16, SplitRing.FLAGS, (short) 0);
     available.set(le16, SplitRing.IDX, (short) pulled);
+    if (eventIdx) { // the first that the device publishes
+      available.set(le16, SplitRing.RING + 2L * size, (short) flushed);
+    }
     MemorySegment used = usedRing();
     used.set(le16, SplitRing.IDX, (short) flushed);
     for (int slot = 0; slot < size; slot++) {

@@ -69,16 +69,6 @@ final class Mirrors implements VirtioDevice {
     }
   }
 
-  /** Whether an interrupt must wait for what it tells of, which is being carried over. */
-  boolean delays(Runnable interrupt) {
-    for (MirroredQueue queue : running) {
-      if (queue.isOwner() && !queue.flushBefore(interrupt)) {
-        return true;
-      }
-    }
-    return false;
-  }
-
   void ended(MirroredQueue queue) {
     running.remove(queue);
   }
@@ -93,8 +83,8 @@ final class Mirrors implements VirtioDevice {
     boolean eventIdx = features.has(ReservedFeatures.VIRTIO_F_EVENT_IDX);
     MirroredQueue mirrored =
         features.has(ReservedFeatures.VIRTIO_F_RING_PACKED)
-            ? new MirroredPackedQueue(this, channel, layout, handler, queue, owner)
-            : new MirroredSplitQueue(this, channel, layout, eventIdx, handler, queue, owner);
+            ? new MirroredPackedQueue(this, channel, layout, handler, queue)
+            : new MirroredSplitQueue(this, channel, layout, eventIdx, handler, queue);
     running.add(mirrored);
     return mirrored;
   }

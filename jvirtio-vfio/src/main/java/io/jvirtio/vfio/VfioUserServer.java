@@ -65,7 +65,6 @@ public final class VfioUserServer extends SocketServer {
       throws IOException {
     super(options.oneShot());
     this.mirrors = new Mirrors(device);
-    interrupts.mirrors(mirrors);
     boolean done = false;
     try {
       int count = Math.min(options.workers(), device.queueCount());
