@@ -20,7 +20,9 @@ class SizeAndAccessTest {
   @TempDir Path folder;
 
   @ParameterizedTest
-  @EnumSource(Machine.class)
+  @EnumSource(
+      value = Machine.class,
+      names = {"DEBIAN_12", "DEBIAN_13"})
   void readOnlyDiskRefusesWrites(Machine machine) throws Exception {
     Path image = Host.image(folder, "disk.img", SIZE);
     BootSector.write(image, "one", "two");
@@ -84,7 +86,9 @@ class SizeAndAccessTest {
   }
 
   @ParameterizedTest
-  @EnumSource(Machine.class)
+  @EnumSource(
+      value = Machine.class,
+      names = {"DEBIAN_12", "DEBIAN_13"})
   void idleGuestOutlivesTheDevice(Machine machine) throws Exception {
     Path image = Host.image(folder, "disk.img", SIZE);
     Path socket = folder.resolve("disk.sock");
