@@ -15,6 +15,8 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
@@ -103,6 +105,51 @@ class MirrorTest extends WithClient {
           VfioUserCommand.DEVICE_SET_IRQS,
           Client.irqs(Client.DATA_NONE | Client.UNMASK, VfioUserCodec.IRQ_INTX, 0, 1));
     }
+  }
+
+  /** The interrupt is shared with other devices: a driver looks at the status at any time. */
+  @Test
+  void theInterruptStatusDoesNotTellOfWhatIsNotThere() throws IOException {
+    Client.Ring ring = start();
+    EventFd pin = client.event(VfioUserCodec.IRQ_INTX, 0);
+    for (int i = 0; i < 20; i++) {
+      ring.submit("shared " + i);
+      Client.Reply command = command();
+      while (!tellsOfUsed(ring, command)) {
+        assertEquals(0, ring.driver.pending());
+        client.serve(command);
+        command = command();
+      }
+      // It is asked for while what was used is on its way.
+      int id = client.send(VfioUserCommand.REGION_READ, Client.access(Client.BAR, 0x1000, 1));
+      List<Client.Reply> waiting = new ArrayList<>(List.of(command));
+      Client.Reply status = client.receiveOne();
+      while (status.flags() == 0) {
+        waiting.add(status); // the worker tries again when it takes long
+        status = client.receiveOne();
+      }
+      assertEquals(id, status.id());
+      assertEquals(0, status.payload().get(16));
+      for (Client.Reply asked : waiting) {
+        client.serve(asked);
+      }
+      pumpUntil(pin);
+      assertEquals(1, client.read(Client.BAR, 0x1000, 1));
+      ring.expect("shared " + i);
+      client.call(
+          VfioUserCommand.DEVICE_SET_IRQS,
+          Client.irqs(Client.DATA_NONE | Client.UNMASK, VfioUserCodec.IRQ_INTX, 0, 1));
+    }
+  }
+
+  /** Whether a command writes the index of the used ring, or the flags of a used descriptor. */
+  private boolean tellsOfUsed(Client.Ring ring, Client.Reply command) {
+    long address = command.payload().getLong(0);
+    long area = packed ? ring.layout.descriptorArea() : ring.layout.deviceArea();
+    long offset = address - area;
+    return command.command() == VfioUserCommand.DMA_WRITE.id()
+        && command.payload().getLong(8) == 2
+        && (packed ? offset >= 0 && offset < 256 && offset % 16 == 14 : offset == 2);
   }
 
   @Test
