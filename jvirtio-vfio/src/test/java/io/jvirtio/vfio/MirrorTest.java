@@ -4,6 +4,7 @@ package io.jvirtio.vfio;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.jvirtio.device.ConfigSpace;
 import io.jvirtio.device.DeviceHost;
 import io.jvirtio.linux.EventFd;
 import io.jvirtio.linux.LinuxException;
@@ -16,6 +17,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.Parameter;
@@ -121,18 +123,7 @@ class MirrorTest extends WithClient {
         command = command();
       }
       // It is asked for while what was used is on its way.
-      int id = client.send(VfioUserCommand.REGION_READ, Client.access(Client.BAR, 0x1000, 1));
-      List<Client.Reply> waiting = new ArrayList<>(List.of(command));
-      Client.Reply status = client.receiveOne();
-      while (status.flags() == 0) {
-        waiting.add(status); // the worker tries again when it takes long
-        status = client.receiveOne();
-      }
-      assertEquals(id, status.id());
-      assertEquals(0, status.payload().get(16));
-      for (Client.Reply asked : waiting) {
-        client.serve(asked);
-      }
+      expectNoStatus(new ArrayList<>(List.of(command)));
       pumpUntil(pin);
       assertEquals(1, client.read(Client.BAR, 0x1000, 1));
       ring.expect("shared " + i);
@@ -140,6 +131,60 @@ class MirrorTest extends WithClient {
           VfioUserCommand.DEVICE_SET_IRQS,
           Client.irqs(Client.DATA_NONE | Client.UNMASK, VfioUserCodec.IRQ_INTX, 0, 1));
     }
+  }
+
+  /** The control thread is held up until the worker goes on without having written what it used. */
+  @Test
+  void norOfWhatIsLate() throws IOException {
+    Client.Ring ring = start();
+    EventFd pin = client.event(VfioUserCodec.IRQ_INTX, 0);
+    served.device.hold();
+    ring.submit("late");
+    Await.until(
+        "it is taken",
+        () -> {
+          client.pump();
+          return served.device.held() == 1;
+        });
+    ConfigSpace config = served.device.config();
+    int id;
+    synchronized (config) {
+      id = client.send(VfioUserCommand.REGION_READ, Client.access(Client.BAR, 0x2000, 1));
+      Await.until(
+          "the control thread waits",
+          () ->
+              Arrays.stream(served.control.getStackTrace())
+                  .anyMatch(frame -> frame.getClassName().equals(ConfigSpace.class.getName())));
+      served.device.release();
+      Await.until("it is used", () -> served.device.held() == 0);
+    }
+    List<Client.Reply> waiting = new ArrayList<>();
+    replyTo(id, waiting);
+    expectNoStatus(waiting);
+    pumpUntil(pin);
+    assertEquals(1, client.read(Client.BAR, 0x1000, 1));
+    ring.expect("late");
+    assertEquals(0, client.read(Client.BAR, 0x1000, 1));
+  }
+
+  /** Reads the interrupt status, and only then serves what the server has asked for. */
+  private void expectNoStatus(List<Client.Reply> waiting) throws IOException {
+    int id = client.send(VfioUserCommand.REGION_READ, Client.access(Client.BAR, 0x1000, 1));
+    assertEquals(0, replyTo(id, waiting).payload().get(16));
+    for (Client.Reply asked : waiting) {
+      client.serve(asked);
+    }
+  }
+
+  /** A worker that has waited for long asks again meanwhile. */
+  private Client.Reply replyTo(int id, List<Client.Reply> waiting) throws IOException {
+    Client.Reply reply = client.receiveOne();
+    while (reply.flags() == 0) {
+      waiting.add(reply);
+      reply = client.receiveOne();
+    }
+    assertEquals(id, reply.id());
+    return reply;
   }
 
   /** Whether a command writes the index of the used ring, or the flags of a used descriptor. */
